@@ -1,0 +1,95 @@
+package api
+
+// Status is a picture of the whole outbox. Counts are of what is in the store;
+// their sum is Accepted less Forgotten, the receipts past the dedup window.
+type Status struct {
+	Version              string                  `json:"version"`
+	StartedAt            Time                    `json:"started_at"`
+	Org                  *Org                    `json:"org,omitempty"`
+	Counts               Counts                  `json:"counts"`
+	Accepted             int64                   `json:"accepted"`
+	Forgotten            int64                   `json:"forgotten"`
+	Stuck                StuckCounts             `json:"stuck"`
+	Objects              map[string]ObjectCounts `json:"objects"`
+	OldestPendingSeconds float64                 `json:"oldest_pending_seconds,omitempty"`
+	Rates                Rates                   `json:"rates"`
+	APIBudget            *Budget                 `json:"api_budget,omitempty"`
+	Breaker              Breaker                 `json:"breaker"`
+	Store                Store                   `json:"store"`
+	AsOf                 Time                    `json:"as_of,omitzero"`
+}
+
+// Org is the Salesforce org that the outbox belongs to.
+type Org struct {
+	ID          string `json:"id"`
+	InstanceURL string `json:"instance_url,omitempty"`
+}
+
+// Counts is a number of events for each state.
+type Counts struct {
+	Pending   int64 `json:"pending"`
+	Inflight  int64 `json:"inflight"`
+	Delivered int64 `json:"delivered"`
+	Failed    int64 `json:"failed"`
+	InDoubt   int64 `json:"in_doubt"`
+	Dropped   int64 `json:"dropped"`
+}
+
+// ObjectCounts is Counts for one object, without the states that have none.
+type ObjectCounts struct {
+	Pending   int64 `json:"pending,omitempty"`
+	Inflight  int64 `json:"inflight,omitempty"`
+	Delivered int64 `json:"delivered,omitempty"`
+	Failed    int64 `json:"failed,omitempty"`
+	InDoubt   int64 `json:"in_doubt,omitempty"`
+	Dropped   int64 `json:"dropped,omitempty"`
+}
+
+// StuckCounts is a number of stuck events for each reason.
+type StuckCounts struct {
+	Failed  int64 `json:"failed"`
+	InDoubt int64 `json:"in_doubt"`
+	Blocked int64 `json:"blocked"`
+	Overdue int64 `json:"overdue"`
+}
+
+// Rates are means over the last seconds, counted since the daemon's start.
+type Rates struct {
+	AcceptedPerSecond  float64 `json:"accepted_per_second"`
+	DeliveredPerSecond float64 `json:"delivered_per_second"`
+}
+
+// Budget is the org's daily API allowance: how many calls were used by all its
+// clients, how many there are, and how many the daemon leaves to others.
+type Budget struct {
+	Used    int64 `json:"used"`
+	Max     int64 `json:"max"`
+	Reserve int64 `json:"reserve"`
+	At      Time  `json:"at,omitzero"`
+}
+
+// States of the breaker.
+const (
+	BreakerClosed   = "closed"
+	BreakerOpen     = "open"
+	BreakerHalfOpen = "half_open"
+)
+
+// Breaker says whether the daemon sends, and if not, why and when it tries again.
+type Breaker struct {
+	State       string `json:"state"`
+	Reason      string `json:"reason,omitempty"`
+	Code        string `json:"code,omitempty"`
+	Message     string `json:"message,omitempty"`
+	Since       Time   `json:"since,omitzero"`
+	NextProbeAt Time   `json:"next_probe_at,omitzero"`
+}
+
+// Store is the room that the outbox has: the file's length, what of it can be
+// used again, and the length it may reach.
+type Store struct {
+	Bytes     int64 `json:"bytes"`
+	FreeBytes int64 `json:"free_bytes"`
+	MaxBytes  int64 `json:"max_bytes"`
+	Full      bool  `json:"full"`
+}

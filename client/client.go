@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -160,21 +161,21 @@ func problemOf(res *http.Response) error {
 	return p
 }
 
-// ask sends the call and decodes its whole answer into out.
-func (c *Client) ask(ctx context.Context, in call, out any) error {
+// fetch sends the call and decodes its whole answer.
+func fetch[T any](ctx context.Context, c *Client, in call) (answer T, err error) {
 	res, err := c.do(ctx, in)
 	if err != nil {
-		return err
+		return answer, err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
-		return c.failed(ctx, in, err)
+		return answer, c.failed(ctx, in, err)
 	}
-	if err := json.Unmarshal(body, out); err != nil {
-		return fmt.Errorf("%s %s: answer: %w", in.method, in.path, err)
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return answer, fmt.Errorf("%s %s: answer: %w", in.method, in.path, err)
 	}
-	return nil
+	return answer, nil
 }
 
 // lines sends the call and gives each line of its answer to each.
@@ -200,7 +201,8 @@ func eachLine[T any](r io.Reader, each func(T) error) error {
 		}
 		var v T
 		if err := json.Unmarshal(line, &v); err != nil {
-			return fmt.Errorf("answer: %w", err)
+			// A cut answer ends within a line: then the cut is the cause.
+			return cmp.Or(s.Err(), fmt.Errorf("answer: %w", err))
 		}
 		if err := each(v); err != nil {
 			return err

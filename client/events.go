@@ -25,7 +25,7 @@ type Filter struct {
 	Code      string
 	Source    string
 	OlderThan time.Duration // since acceptance
-	Limit     int           // of a page; 0 leaves it to the daemon
+	Limit     int           // 1 to 1000; 0: a page of 100, or all where they are streamed
 	Cursor    string        // from the page before
 	Payload   bool          // with fields and history
 }
@@ -70,9 +70,8 @@ func (c *Client) Put(ctx context.Context, e api.Event) (api.Accepted, error) {
 // PutEvent writes one event given as JSON. A key that is not empty is sent as
 // header Idempotency-Key; the event may then leave it out.
 func (c *Client) PutEvent(ctx context.Context, body []byte, key string) (api.Accepted, error) {
-	var a api.Accepted
 	in := call{method: http.MethodPost, path: "/v1/events", key: key, media: api.JSON, body: bytes.NewReader(body)}
-	return a, c.ask(ctx, in, &a)
+	return fetch[api.Accepted](ctx, c, in)
 }
 
 // PutAtomic writes all events of a body of NDJSON, or none.
@@ -101,33 +100,31 @@ func (c *Client) PutStream(ctx context.Context, r io.Reader, each func(api.Resul
 // Event asks for an event's document. With a wait, at most five minutes, the
 // answer is held until the event is terminal or stuck.
 func (c *Client) Event(ctx context.Context, key string, wait time.Duration) (api.Document, error) {
-	var d api.Document
 	in := call{method: http.MethodGet, path: eventPath(key)}
 	if wait > 0 {
 		in.query = url.Values{"wait": {wait.String()}}
 	}
-	return d, c.ask(ctx, in, &d)
+	return fetch[api.Document](ctx, c, in)
 }
 
 // Events asks for a page of events in order of their seq.
 func (c *Client) Events(ctx context.Context, f Filter) (api.EventPage, error) {
-	var p api.EventPage
-	return p, c.ask(ctx, call{method: http.MethodGet, path: "/v1/events", query: f.query()}, &p)
+	return fetch[api.EventPage](ctx, c, call{method: http.MethodGet, path: "/v1/events", query: f.query()})
 }
 
-// EachEvent calls each with every event that the filter selects, whatever its
-// Limit, in order of their seq, until each returns an error.
+// EachEvent calls each with every event that the filter selects, or the first
+// Limit of them, in order of their seq, until each returns an error.
 func (c *Client) EachEvent(ctx context.Context, f Filter, each func(api.Document) error) error {
 	return lines(ctx, c, call{method: http.MethodGet, path: "/v1/events", query: f.query()}, each)
 }
 
 // Stuck asks for a page of stuck events and the summary of all.
 func (c *Client) Stuck(ctx context.Context, f Filter) (api.StuckPage, error) {
-	var p api.StuckPage
-	return p, c.ask(ctx, call{method: http.MethodGet, path: "/v1/stuck", query: f.query()}, &p)
+	return fetch[api.StuckPage](ctx, c, call{method: http.MethodGet, path: "/v1/stuck", query: f.query()})
 }
 
-// EachStuck calls each with every stuck event that the filter selects.
+// EachStuck calls each with every stuck event that the filter selects, or the
+// first Limit of them.
 func (c *Client) EachStuck(ctx context.Context, f Filter, each func(api.Document) error) error {
 	return lines(ctx, c, call{method: http.MethodGet, path: "/v1/stuck", query: f.query()}, each)
 }

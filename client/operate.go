@@ -31,12 +31,12 @@ func (c *Client) Resolve(ctx context.Context, key string, delivered bool, id str
 	return c.move(ctx, key, "/resolve", api.ResolveRequest{Delivered: &delivered, ID: id})
 }
 
-func (c *Client) move(ctx context.Context, key, verb string, body any) (d api.Document, err error) {
+func (c *Client) move(ctx context.Context, key, verb string, body any) (api.Document, error) {
 	in, err := moveCall(eventPath(key)+verb, nil, body)
 	if err != nil {
-		return d, err
+		return api.Document{}, err
 	}
-	return d, c.ask(ctx, in, &d)
+	return fetch[api.Document](ctx, c, in)
 }
 
 // RetryMany retries the stuck events that the filter selects; with dryRun it
@@ -51,22 +51,21 @@ func (c *Client) DropMany(ctx context.Context, f Filter, dryRun bool) (api.Moved
 	return c.moveMany(ctx, "/v1/stuck/drop", f, dryRun)
 }
 
-func (c *Client) moveMany(ctx context.Context, path string, f Filter, dryRun bool) (m api.Moved, err error) {
+func (c *Client) moveMany(ctx context.Context, path string, f Filter, dryRun bool) (api.Moved, error) {
 	q := f.query()
 	if dryRun {
 		q.Set("dry_run", "true")
 	}
 	in, err := moveCall(path, q, nil)
 	if err != nil {
-		return m, err
+		return api.Moved{}, err
 	}
-	return m, c.ask(ctx, in, &m)
+	return fetch[api.Moved](ctx, c, in)
 }
 
 // Status asks for the picture of the whole outbox.
 func (c *Client) Status(ctx context.Context) (api.Status, error) {
-	var s api.Status
-	return s, c.ask(ctx, call{method: http.MethodGet, path: "/v1/status"}, &s)
+	return fetch[api.Status](ctx, c, call{method: http.MethodGet, path: "/v1/status"})
 }
 
 // Pause stops sending; accepting goes on.
@@ -84,12 +83,12 @@ func (c *Client) Flush(ctx context.Context) (api.Status, error) {
 	return c.control(ctx, "/v1/flush", nil)
 }
 
-func (c *Client) control(ctx context.Context, path string, body any) (s api.Status, err error) {
+func (c *Client) control(ctx context.Context, path string, body any) (api.Status, error) {
 	in, err := moveCall(path, nil, body)
 	if err != nil {
-		return s, err
+		return api.Status{}, err
 	}
-	return s, c.ask(ctx, in, &s)
+	return fetch[api.Status](ctx, c, in)
 }
 
 // Attempts asks for a page of attempts, newest first; limit 0 leaves its size
@@ -102,14 +101,12 @@ func (c *Client) Attempts(ctx context.Context, limit int, cursor string) (api.At
 	if cursor != "" {
 		q.Set("cursor", cursor)
 	}
-	var p api.AttemptPage
-	return p, c.ask(ctx, call{method: http.MethodGet, path: "/v1/attempts", query: q}, &p)
+	return fetch[api.AttemptPage](ctx, c, call{method: http.MethodGet, path: "/v1/attempts", query: q})
 }
 
 // Attempt asks for one attempt.
 func (c *Client) Attempt(ctx context.Context, id string) (api.Attempt, error) {
-	var a api.Attempt
-	return a, c.ask(ctx, call{method: http.MethodGet, path: "/v1/attempts/" + url.PathEscape(id)}, &a)
+	return fetch[api.Attempt](ctx, c, call{method: http.MethodGet, path: "/v1/attempts/" + url.PathEscape(id)})
 }
 
 // Backup writes a consistent copy of the database to w and returns its length.
@@ -130,6 +127,6 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
 
 // Health asks whether the daemon lives and accepts.
 func (c *Client) Health(ctx context.Context) error {
-	var h api.Health
-	return c.ask(ctx, call{method: http.MethodGet, path: "/readyz"}, &h)
+	_, err := fetch[api.Health](ctx, c, call{method: http.MethodGet, path: "/readyz"})
+	return err
 }

@@ -1,0 +1,379 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// memberNames are the members of an event, for suggestions.
+var memberNames = []string{
+	"key", "object", "operation", "external_id", "id", "match", "fields", "lane",
+	"after", "not_before", "expires_at", "source", "meta",
+}
+
+// Decode reads one event. It refuses unknown and doubled members (of fields also
+// those that differ in letter case only), text that is not UTF-8, lone
+// surrogates, what nests deeper than MaxDepth or is longer than MaxSize, and
+// values of a wrong type. What it can know of the rules that Validate checks
+// goes into the same *Error; an event that it returns has still to be validated,
+// since its key may come from elsewhere.
+//
+// Numbers keep their digits. The event shares no memory with data.
+func Decode(data []byte) (*Event, error) {
+	if len(data) > MaxSize {
+		return nil, &Error{Code: CodeTooLarge, Fields: []FieldError{{Detail: "an event has at most 1 MiB"}}}
+	}
+	if err := checkSyntax(data); err != nil {
+		return nil, err
+	}
+	data = data[skipSpace(data, 0):]
+	if data[0] != '{' {
+		return nil, &Error{Code: CodeInvalid, Fields: []FieldError{{Detail: wrongType("an object", data)}}}
+	}
+	d := decoder{e: new(Event)}
+	d.envelope(data)
+	d.p.list = append(d.p.list, d.e.facts.problems...)
+	if len(d.p.list) == 0 {
+		return d.e, nil
+	}
+	d.p.settle(d.meant...)
+	if !d.keyed {
+		d.p.settle("key")
+	}
+	d.e.validate(&d.p)
+	return nil, d.p.err(d.e.Key)
+}
+
+// decoder fills an event from JSON that is well formed.
+type decoder struct {
+	e     *Event
+	p     problems
+	keyed bool     // the event names a key
+	meant []string // members that an unknown one was probably meant to be
+}
+
+func (d *decoder) envelope(data []byte) {
+	var few [fewNames][]byte
+	names := nameSet{few: few[:0]}
+	for name, v := range members(data) {
+		if !d.member(name, v) {
+			d.unknown("", name, memberNames)
+			continue
+		}
+		if !names.add(name) {
+			d.p.add(string(name), "doubled member")
+		}
+	}
+}
+
+// member reads one member of the event; it is false for an unknown one.
+func (d *decoder) member(name []byte, v jsontext.Value) bool {
+	switch string(name) {
+	case "key":
+		d.keyed = true
+		d.e.Key = d.nonEmpty("key", v, "leave it out to get a new one")
+	case "object":
+		d.e.Object = d.text("object", v)
+	case "operation":
+		d.e.Operation = d.operation(v)
+	case "fields":
+		if d.object("fields", v) {
+			d.e.Fields = jsontext.Value(bytes.Clone(v))
+			d.e.facts = scanFields(d.e.Fields)
+		}
+	case "source":
+		d.e.Source = d.text("source", v)
+	default:
+		return d.headMember(name, v)
+	}
+	return true
+}
+
+// headMember reads one of the members that the head keeps.
+func (d *decoder) headMember(name []byte, v jsontext.Value) bool {
+	switch string(name) {
+	case "external_id":
+		d.e.ExternalID = d.externalID(v)
+	case "id":
+		d.e.ID = d.nonEmpty("id", v, "leave it out where another member names the record")
+		d.e.acceptedID = d.e.ID
+	case "match":
+		d.e.Match = d.match(v)
+	case "lane":
+		d.e.Lane = d.nonEmpty("lane", v, "leave it out for the default lane")
+	case "after":
+		d.e.After = d.keys(v)
+	case "not_before":
+		d.e.NotBefore = d.time("not_before", v)
+	case "expires_at":
+		d.e.ExpiresAt = d.time("expires_at", v)
+	case "meta":
+		d.e.Meta = d.meta(v)
+	default:
+		return false
+	}
+	return true
+}
+
+func (d *decoder) text(path string, v jsontext.Value) string {
+	if v[0] != '"' {
+		d.p.add(path, wrongType("a string", v))
+		return ""
+	}
+	return string(unquote(v))
+}
+
+func (d *decoder) nonEmpty(path string, v jsontext.Value, hint string) string {
+	if string(v) == `""` {
+		d.p.add(path, "must not be empty; "+hint)
+	}
+	return d.text(path, v)
+}
+
+func (d *decoder) object(path string, v jsontext.Value) bool {
+	if v[0] != '{' {
+		d.p.add(path, wrongType("an object", v))
+		return false
+	}
+	return true
+}
+
+// operation saves the known ones an allocation each.
+func (d *decoder) operation(v jsontext.Value) Operation {
+	switch string(v) {
+	case `"create"`:
+		return Create
+	case `"update"`:
+		return Update
+	case `"upsert"`:
+		return Upsert
+	case `"delete"`:
+		return Delete
+	case `"hard_delete"`:
+		return HardDelete
+	}
+	return Operation(d.text("operation", v))
+}
+
+func (d *decoder) externalID(v jsontext.Value) *ExternalID {
+	if !d.object("external_id", v) {
+		return nil
+	}
+	x := new(ExternalID)
+	var names nameSet
+	for name, v := range members(v) {
+		switch string(name) {
+		case "field":
+			x.Field = d.text("external_id.field", v)
+		case "value":
+			x.Value = jsontext.Value(bytes.Clone(v))
+		default:
+			d.unknown("external_id", name, []string{"field", "value"})
+			continue
+		}
+		if !names.add(name) {
+			d.p.add(join("external_id", name), "doubled member")
+		}
+	}
+	return x
+}
+
+func (d *decoder) match(v jsontext.Value) *Match {
+	if !d.object("match", v) {
+		return nil
+	}
+	m := new(Match)
+	var names nameSet
+	for name, v := range members(v) {
+		switch string(name) {
+		case "all":
+			m.All = d.conditions("match.all", v)
+		case "any":
+			m.Any = d.conditions("match.any", v)
+		default:
+			d.unknown("match", name, []string{"all", "any"})
+			continue
+		}
+		if !names.add(name) {
+			d.p.add(join("match", name), "doubled member")
+		}
+	}
+	return m
+}
+
+// conditions are not nil, so that an empty object is told from an absent one.
+func (d *decoder) conditions(path string, v jsontext.Value) []Condition {
+	list := []Condition{}
+	if !d.object(path, v) {
+		return list
+	}
+	var names nameSet
+	for name, v := range members(v) {
+		if !names.add(name) {
+			d.p.add(join(path, name), "doubled member; letter case does not tell fields apart")
+		}
+		list = append(list, Condition{Field: string(name), Value: jsontext.Value(bytes.Clone(v))})
+	}
+	return list
+}
+
+func (d *decoder) keys(v jsontext.Value) []string {
+	if v[0] != '[' {
+		d.p.add("after", wrongType("a list of keys", v))
+		return nil
+	}
+	var keys []string
+	for v := range elements(v) {
+		if len(keys) > MaxAfter {
+			break // one too many is enough for Validate
+		}
+		keys = append(keys, d.text("after", v))
+	}
+	return keys
+}
+
+func (d *decoder) time(path string, v jsontext.Value) time.Time {
+	text := d.text(path, v)
+	var t time.Time
+	if v[0] == '"' && t.UnmarshalText([]byte(text)) != nil {
+		d.p.add(path, "must be an RFC 3339 time such as 2026-11-23T10:00:00Z")
+	} else if v[0] == '"' && t.Unix() < 0 {
+		d.p.add(path, "must not lie before 1970")
+	}
+	return t
+}
+
+func (d *decoder) meta(v jsontext.Value) map[string]string {
+	if !d.object("meta", v) {
+		return nil
+	}
+	meta := make(map[string]string)
+	for name, v := range members(v) {
+		if len(meta) > MaxMeta {
+			break // one too many is enough for Validate
+		}
+		path := join("meta", name)
+		if _, old := meta[string(name)]; old {
+			d.p.add(path, "doubled member")
+		}
+		meta[string(name)] = d.text(path, v)
+	}
+	return meta
+}
+
+// unknown reports a member that does not exist, with the one that was probably meant.
+func (d *decoder) unknown(parent string, name []byte, known []string) {
+	detail := "unknown member"
+	if meant := nearest(string(name), known); meant != "" {
+		detail += "; did you mean " + meant + "?"
+		if parent == "" {
+			d.meant = append(d.meant, meant)
+		}
+	}
+	d.p.add(join(parent, name), detail)
+}
+
+// wrongType names the JSON type of v, never its value.
+func wrongType(want string, v []byte) string {
+	var got string
+	switch v[0] {
+	case '{':
+		got = "an object"
+	case '[':
+		got = "an array"
+	case '"':
+		got = "a string"
+	case 't', 'f':
+		got = "a boolean"
+	case 'n':
+		got = "null"
+	default:
+		got = "a number"
+	}
+	return "must be " + want + ", not " + got
+}
+
+// join is a path; a name longer than any that is right is cut.
+func join(parent string, name []byte) string {
+	const most = 80
+	if len(name) > most {
+		name = append(bytes.ToValidUTF8(name[:most], nil), "…"...)
+	}
+	if parent == "" {
+		return string(name)
+	}
+	return parent + "." + string(name)
+}
+
+// syntaxProblem says where JSON breaks off and why.
+func syntaxProblem(data []byte) (path, detail string) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return "", "empty; an event is a JSON object"
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true))
+	_, err := dec.ReadValue()
+	if err == nil {
+		if _, err = dec.ReadToken(); err == nil {
+			return "", "something follows the JSON object"
+		}
+	}
+	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "", "not JSON: it ends too early"
+	case !ok:
+		return "", "not JSON"
+	}
+	var names []string
+	for name := range syntax.JSONPointer.Tokens() {
+		names = append(names, join("", []byte(name)))
+	}
+	return strings.Join(names, "."), "not JSON: " + syntax.Err.Error()
+}
+
+// nearest is the known name that is at most a slip or two away from name, or "".
+func nearest(name string, known []string) string {
+	const longest = 40
+	if len(name) > longest {
+		return ""
+	}
+	plain := strings.NewReplacer("-", "_", " ", "_")
+	name = strings.ToLower(plain.Replace(name))
+	best, meant := 3, ""
+	for _, k := range known {
+		d := slips(name, k)
+		if strings.ReplaceAll(name, "_", "") == strings.ReplaceAll(k, "_", "") {
+			d = 0
+		}
+		if d < best && d*2 <= len(k) {
+			best, meant = d, k
+		}
+	}
+	return meant
+}
+
+// slips is the number of letters to add, drop or change between a and b.
+func slips(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,9 +1,16 @@
 package salesforce
 
-import "encoding/json"
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
 
-// MaxRows is the most rows that one collections call takes.
-const MaxRows = 200
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // Row is one record to write.
 type Row struct {
@@ -12,24 +19,189 @@ type Row struct {
 	// External is the value of the external id field of an upsert: a JSON string or number.
 	External json.RawMessage
 	// Fields is a JSON object of field values as the org takes them; a nested object names a parent by its
-	// external id. Numbers keep their digits. A member that names the record again (Id, the external id
-	// field) is left out. nil for deletes.
+	// external id. Over REST the values travel as they are: numbers keep their digits, and absent, null and ""
+	// are three things. A member that names the record again (Id of an update, the external id field of an upsert) is
+	// left out, and so is "attributes". nil for deletes.
 	Fields json.RawMessage
 }
 
-// Result is what became of one record. Test Success only: a platform event succeeds with an entry among its errors.
+// Result is what became of one record. Success alone decides: a platform event succeeds with an entry among its errors.
 type Result struct {
-	ID      ID   // empty on most failures
-	Success bool //
-	Created bool // of an upsert or create: a new record
+	ID      ID // empty on most failures
+	Success bool
+	Created bool // a new record came of it
 	// Code, Message and Fields are the org's reason when Success is false; ClassOfRecord tells what it means.
 	Code    string
 	Message string
 	Fields  []string
 }
 
-// Headers steer duplicate rules and assignment rules. nil leaves a header out. REST only: jobs have none.
+// Headers steer duplicate rules and assignment rules; nil leaves a header out. REST only: jobs have none.
 type Headers struct {
-	AllowSave  *bool // true lets alert-only duplicate rules pass
-	AutoAssign *bool // false suppresses assignment rules of leads, cases, accounts
+	AllowSave  *bool // true lets pass what duplicate rules only alert about
+	AutoAssign *bool // false keeps assignment rules of leads, cases and accounts from running
+}
+
+func (h Headers) values() map[string]string {
+	v := map[string]string{}
+	if h.AllowSave != nil {
+		v["Sforce-Duplicate-Rule-Header"] = fmt.Sprintf("allowSave=%t", *h.AllowSave)
+	}
+	if h.AutoAssign != nil {
+		v["Sforce-Auto-Assign"] = strings.ToUpper(fmt.Sprint(*h.AutoAssign))
+	}
+	return v
+}
+
+// CreateOne inserts one record by the single-row resource. What the org says of the record is in the Result; an error
+// is of the call: not sent, refused as a whole, or of unknown outcome.
+func (c *Client) CreateOne(ctx context.Context, object string, row Row, h Headers) (Result, error) {
+	return c.one(ctx, "row create "+object, http.MethodPost, "/sobjects/"+object+"/", object, row, h)
+}
+
+// UpdateOne changes the record row.ID by the single-row resource; errors as of CreateOne.
+func (c *Client) UpdateOne(ctx context.Context, object string, row Row, h Headers) (Result, error) {
+	if _, err := ParseID(string(row.ID)); err != nil {
+		return Result{}, invalid("row update "+object, err.Error())
+	}
+	return c.one(ctx, "row update "+object, http.MethodPatch, "/sobjects/"+object+"/"+string(row.ID), object, row, h)
+}
+
+// UpsertOne writes one record by its external id, which travels in the body, never in a path: no
+// encoding of a path carries every key through everything on the way. Errors as of CreateOne.
+func (c *Client) UpsertOne(ctx context.Context, object, field string, row Row, h Headers) (Result, error) {
+	results, err := c.Upsert(ctx, object, field, []Row{row}, h)
+	if err != nil {
+		return recordOf(err)
+	}
+	return results[0], nil
+}
+
+// DeleteOne deletes a record by the single-row resource; errors as of CreateOne.
+func (c *Client) DeleteOne(ctx context.Context, object string, id ID) (Result, error) {
+	if _, err := ParseID(string(id)); err != nil {
+		return Result{}, invalid("row delete "+object, err.Error())
+	}
+	return c.one(ctx, "row delete "+object, http.MethodDelete, "/sobjects/"+object+"/"+string(id), object, Row{ID: id}, Headers{})
+}
+
+func (c *Client) one(ctx context.Context, name, method, path, object string, row Row, h Headers) (Result, error) {
+	if !isName(object) {
+		return Result{}, invalid(name, "not the name of an object")
+	}
+	k := &call{name: name, method: method, path: path, write: true, header: h.values()}
+	if method != http.MethodDelete {
+		var b bytes.Buffer
+		if err := writeRecord(&b, row, recordShape{named: "Id"}); err != nil {
+			return Result{}, invalid(name, err.Error())
+		}
+		k.body = b.Bytes()
+	}
+	a, err := c.do(ctx, k)
+	if err != nil {
+		return recordOf(err)
+	}
+	if a.status == http.StatusNoContent {
+		return Result{ID: row.ID, Success: true}, nil
+	}
+	var it item
+	if !a.isJSON() || json.Unmarshal(a.body, &it) != nil || it.Success == nil {
+		return Result{}, k.malformed(a, "not the outcome of a record")
+	}
+	r := it.result()
+	r.Created = r.Success && method == http.MethodPost
+	return r, nil
+}
+
+// recordOf turns the error of a single-record call into that record's outcome, where it is one: Salesforce's own word that
+// this record was refused.
+func recordOf(err error) (Result, error) {
+	e, ok := errors.AsType[*APIError](err)
+	if !ok || !e.own {
+		return Result{}, err
+	}
+	switch e.Class {
+	case Retry, Split, Permanent, BadConfig:
+		return Result{Code: e.Code, Message: e.Message, Fields: e.Fields}, nil
+	}
+	return Result{}, err
+}
+
+// invalid is the error of a call that was never made as it can't be right.
+func invalid(name, why string) *APIError {
+	return &APIError{Code: "INVALID", Message: why, Class: Split, Call: name, Err: errors.New(why)}
+}
+
+// recordShape is what a record carries beside its fields.
+type recordShape struct {
+	object string // attributes.type; "" for the single-row resources
+	id     bool   // a member id
+	field  string // of an upsert: the external id field
+	named  string // the field that names the record and is left out of Fields
+}
+
+// writeRecord writes one record of a JSON body. The values of Fields are copied byte for byte.
+func writeRecord(b *bytes.Buffer, row Row, shape recordShape) error {
+	sep := byte('{')
+	member := func(name string, value []byte) {
+		b.WriteByte(sep)
+		sep = ','
+		b.WriteString(`"` + name + `":`)
+		b.Write(value)
+	}
+	if shape.object != "" {
+		member("attributes", []byte(`{"type":"`+shape.object+`"}`))
+	}
+	if shape.id {
+		member("id", []byte(`"`+string(row.ID)+`"`))
+	}
+	if shape.field != "" {
+		external := jsontext.Value(row.External)
+		if kind := external.Kind(); kind != '"' && kind != '0' || !external.IsValid() {
+			return errors.New("external id: must be a string or a number")
+		}
+		member(shape.field, row.External)
+	}
+	err := eachMember(row.Fields, func(name string, value jsontext.Value) error {
+		if strings.EqualFold(name, shape.named) || name == "attributes" {
+			return nil
+		}
+		if !isName(name) {
+			return fmt.Errorf("%q is not the name of a field", clip(name, 100))
+		}
+		member(name, value)
+		return nil
+	})
+	if sep == '{' {
+		b.WriteByte('{')
+	}
+	b.WriteByte('}')
+	return err
+}
+
+// eachMember calls f with the members of a JSON object in their order; value is valid during the call only. Doubled names
+// and bad UTF-8 are errors, nil has no members.
+func eachMember(object json.RawMessage, f func(name string, value jsontext.Value) error) error {
+	if len(object) == 0 {
+		return nil
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(object))
+	if start, err := d.ReadToken(); err != nil || start.Kind() != '{' {
+		return errors.New("fields: not a JSON object")
+	}
+	for d.PeekKind() != '}' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return errors.New("fields: not a JSON object")
+		}
+		key := name.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			return errors.New("fields: not a JSON object")
+		}
+		if err := f(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,0 +1,428 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// putOp is one call of Put on its way through the writer.
+type putOp struct {
+	events  []prepared
+	atomic  bool
+	size    int
+	results []PutResult
+}
+
+// prepared is an event made ready outside the writer, so that the writer has
+// little to do for each.
+type prepared struct {
+	e      *Event
+	hash   keyHash
+	lane   uint64
+	stream string
+	rec    []byte
+}
+
+// Put stores events durably, in order. Each gets its own result; with Atomic
+// they are stored all or none. The error is for the call as a whole: ErrUnknown,
+// ErrUnavailable, ErrClosed, or the context's while it waited to be taken.
+func (s *Store) Put(ctx context.Context, events []Event, o PutOptions) ([]PutResult, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	p := &putOp{events: make([]prepared, len(events)), atomic: o.Atomic, results: make([]PutResult, len(events))}
+	for i := range events {
+		p.prepare(i, &events[i])
+	}
+	if err := s.submit(ctx, &op{put: p}); err != nil {
+		return nil, fmt.Errorf("put: %w", err)
+	}
+	return p.results, nil
+}
+
+func (p *putOp) prepare(i int, e *Event) {
+	size := recFixed + 64 + len(e.Key) + len(e.Source) + len(e.Lane) + len(e.Head) + len(e.Payload)
+	lane := laneHash(e.Lane, e.NamedLane)
+	rec := appendRec(make([]byte, 0, size), e, lane)
+	p.events[i] = prepared{e: e, hash: hashKey(e.Key), lane: lane, stream: streamName(e), rec: rec}
+	p.size += len(rec)
+}
+
+// refuse answers every event that would have been stored.
+func (p *putOp) refuse(err error) {
+	for i := range p.results {
+		if r := &p.results[i]; r.Err == nil && !r.Duplicate {
+			*r = PutResult{Err: err}
+		}
+	}
+}
+
+// group is what the puts of one transaction have in common.
+type group struct {
+	t     *txn
+	first Seq
+	keys  map[keyHash]int // of this transaction, place in added
+	added []added
+	idx   map[uint32][]added
+}
+
+type added struct {
+	p     *prepared
+	seq   Seq
+	route uint32
+	aside bool
+}
+
+// puts stores all puts of a group; those that are refused leave no trace.
+func (t *txn) puts(ops []*op) error {
+	size := 0
+	for _, o := range ops {
+		size += o.put.size
+	}
+	if !t.roomFor(size) {
+		t.s.setFull(true)
+	} else if t.s.full {
+		t.s.setFull(false)
+	}
+	g := &group{t: t, first: t.num.Next, keys: map[keyHash]int{}, idx: map[uint32][]added{}}
+	for _, o := range ops {
+		if err := g.add(o.put); err != nil {
+			return err
+		}
+	}
+	if len(g.added) == 0 {
+		return nil
+	}
+	return g.store()
+}
+
+// roomFor reports whether events of this size leave enough for every open
+// attempt to record its outcome.
+func (t *txn) roomFor(size int) bool {
+	db := t.s.db
+	st := db.Stats()
+	limit := t.s.opts.MaxSize
+	page := int64(db.Info().PageSize)
+	free := int64(st.FreePageN+st.PendingPageN) * page
+	growth := limit - int64(db.AllocSize) - t.tx.Size()
+	return free+max(growth, 0)-int64(size)*3/2-64*page > reserve(limit)
+}
+
+// reserve is the part of the size limit that new events may not use.
+func reserve(limit int64) int64 { return min(max(limit/16, 1<<20), 256<<20) }
+
+// add decides about the events of one put.
+func (g *group) add(p *putOp) error {
+	mark := len(g.added)
+	refused := false
+	for i := range p.events {
+		r, err := g.decide(&p.events[i])
+		if err != nil {
+			return err
+		}
+		p.results[i] = r
+		refused = refused || r.Err != nil
+	}
+	if !p.atomic || !refused {
+		return nil
+	}
+	for _, a := range g.added[mark:] {
+		delete(g.keys, a.p.hash)
+	}
+	g.added = g.added[:mark]
+	for i := range p.results {
+		if p.results[i].Err == nil {
+			p.results[i] = PutResult{Err: ErrAborted}
+		}
+	}
+	return nil
+}
+
+func (g *group) decide(p *prepared) (PutResult, error) {
+	if i, ok := g.keys[p.hash]; ok {
+		a := g.added[i]
+		if a.p.e.Digest != p.e.Digest {
+			return PutResult{Err: ErrKeyReused}, nil
+		}
+		return PutResult{Seq: a.seq, State: Pending, Duplicate: true}, nil
+	}
+	if seq, ok := g.t.s.keys.lookup(g.t.tx, p.hash); ok {
+		return g.t.known(seq, p.e.Digest)
+	}
+	if g.t.s.full {
+		return PutResult{Err: ErrFull}, nil
+	}
+	seq := g.first + Seq(len(g.added))
+	g.keys[p.hash] = len(g.added)
+	g.added = append(g.added, added{p: p, seq: seq})
+	return PutResult{Seq: seq, State: Pending}, nil
+}
+
+// known answers for a key that has an event.
+func (t *txn) known(seq Seq, digest Digest) (PutResult, error) {
+	v, err := t.s.standing(t.tx, seq)
+	if err != nil {
+		return PutResult{}, fmt.Errorf("event %d: %w", seq, err)
+	}
+	if v.digest != digest {
+		return PutResult{Err: ErrKeyReused}, nil
+	}
+	return PutResult{Seq: seq, State: v.state, Duplicate: true}, nil
+}
+
+// store writes what was added.
+func (g *group) store() error {
+	t := g.t
+	recs := appendBucket(t.tx, bRec)
+	wall, work := t.wall, t.work
+	for i := range g.added {
+		a := &g.added[i]
+		var err error
+		if a.route, err = t.routeID(a.p.e.Route); err != nil {
+			return err
+		}
+		stream, err := t.streamID(a.p.stream)
+		if err != nil {
+			return err
+		}
+		sealRec(a.p.rec, wall, work, a.route, stream)
+		if err := recs.Put(seqKey(a.seq), a.p.rec); err != nil {
+			return err
+		}
+		if err := g.setAside(a); err != nil {
+			return err
+		}
+		g.idx[stream] = append(g.idx[stream], *a)
+		t.count(a.p.e.Route.Object, 0, Pending, 1)
+	}
+	if err := g.storeIdx(); err != nil {
+		return err
+	}
+	if err := g.storeKeys(); err != nil {
+		return err
+	}
+	t.num.Next = g.first + Seq(len(g.added))
+	t.num.Accepted += int64(len(g.added))
+	t.wake = true
+	return nil
+}
+
+// setAside writes what an event waits for beside its turn.
+func (g *group) setAside(a *added) error {
+	t, e := g.t, a.p.e
+	if !e.ExpiresAt.IsZero() {
+		if err := t.tx.Bucket(bExpiry).Put(pairKey(uint64(unixMicro(e.ExpiresAt)), a.seq), present); err != nil {
+			return err
+		}
+	}
+	if at := unixMicro(e.NotBefore); at > t.wall {
+		a.aside = true
+		if err := t.tx.Bucket(bWdue).Put(pairKey(uint64(at), a.seq), present); err != nil {
+			return err
+		}
+	}
+	for _, key := range e.After {
+		done, err := t.delivered(key)
+		if err != nil {
+			return err
+		}
+		if done {
+			continue
+		}
+		a.aside = true
+		if err := t.tx.Bucket(bWait).Put(waitKey(hashKey(key), a.seq), present); err != nil {
+			return err
+		}
+	}
+	if !a.aside {
+		return nil
+	}
+	return t.setLane(a.p.lane, a.seq, laneAside, 0)
+}
+
+// delivered reports whether a key's event has reached the org.
+func (t *txn) delivered(key string) (bool, error) {
+	seq, ok := t.s.keys.lookup(t.tx, hashKey(key))
+	if !ok {
+		return false, nil
+	}
+	v, err := t.s.standing(t.tx, seq)
+	return v.state == Delivered, err
+}
+
+// idxChunk bounds the events of one index value, to keep it within a page.
+const idxChunk = 200
+
+func (g *group) storeIdx() error {
+	for stream, list := range g.idx {
+		b := g.t.tx.Bucket(bIdx)
+		for start := 0; start < len(list); start += idxChunk {
+			part := list[start:min(start+idxChunk, len(list))]
+			first := part[0].seq
+			v := make([]byte, 0, 14*len(part))
+			for _, a := range part {
+				v = appendIdx(v, first, idxEntry{seq: a.seq, route: a.route, lane: a.p.lane, size: uint32(len(a.p.rec)), aside: a.aside})
+			}
+			if err := b.Put(idxKey(stream, first), v); err != nil {
+				return err
+			}
+		}
+		tail := list[len(list)-1].seq
+		g.t.post = append(g.t.post, func() { g.t.s.win.streams[stream].tail = tail })
+	}
+	return nil
+}
+
+// storeKeys logs the keys of the commit under the open slice, and closes the
+// slice when it is full.
+func (g *group) storeKeys() error {
+	t := g.t
+	sl := t.s.keys.open()
+	fresh := sl == nil
+	if fresh {
+		sl = &slice{first: g.first, opened: t.now, tally: map[uint32]Counts{}, keys: map[keyHash]Seq{}}
+		if err := sl.put(t.tx); err != nil {
+			return err
+		}
+	}
+	log, err := t.tx.Bucket(bKlog).CreateBucketIfNotExists(seqKey(sl.first))
+	if err != nil {
+		return err
+	}
+	log.FillPercent = 1
+	v := make([]byte, 0, runEntry*len(g.added))
+	for _, a := range g.added {
+		v = append(v, a.p.hash[:]...)
+		v = binary.BigEndian.AppendUint32(v, uint32(a.seq-g.first))
+	}
+	if err := log.Put(seqKey(g.first), v); err != nil {
+		return err
+	}
+	last := g.added[len(g.added)-1].seq
+	full := len(sl.keys)+len(g.added) >= sliceKeys
+	if full {
+		if err := t.closeSlice(sl, last); err != nil {
+			return err
+		}
+	}
+	t.post = append(t.post, func() {
+		if fresh {
+			t.s.keys.slices = append(t.s.keys.slices, sl)
+		}
+		sl.last = last
+		for _, a := range g.added {
+			sl.keys[a.p.hash] = a.seq
+		}
+		if full {
+			t.s.sortRun(sl)
+		}
+	})
+	return nil
+}
+
+// closeSlice ends a slice: the next put opens another one.
+func (t *txn) closeSlice(sl *slice, last Seq) error {
+	edited := *sl
+	edited.closed, edited.last = true, last
+	if rec := t.slices[sl]; rec != nil {
+		edited.lastEnd, edited.tally = rec.LastEnd, rec.Tally
+	}
+	t.changed = true
+	t.post = append(t.post, func() { sl.closed, sl.last = true, last })
+	return edited.put(t.tx)
+}
+
+// sortRuns takes up at open the slices whose runs were not written.
+func (s *Store) sortRuns() {
+	for _, sl := range s.keys.slices {
+		if sl.closed && sl.keys != nil {
+			s.sortRun(sl)
+		}
+	}
+}
+
+// sortRun writes the run of a closed slice: sorted beside the writer, so that no
+// commit waits for it. The log holds the keys until then. If it fails, the next
+// open tries again.
+func (s *Store) sortRun(sl *slice) {
+	s.wg.Go(func() {
+		run, bloom := buildRun(sl.first, sl.keys)
+		err := s.update(context.Background(), func(t *txn) error {
+			t.changed = true
+			return t.putRun(sl, run, bloom)
+		})
+		if err != nil {
+			s.log.Warn("key run not written; its log stays", "seq", uint64(sl.first), "err", err)
+		}
+	})
+}
+
+func (t *txn) putRun(sl *slice, run []byte, bloom []uint64) error {
+	if err := t.tx.Bucket(bKrun).Put(seqKey(sl.first), run); err != nil {
+		return err
+	}
+	if err := deleteNested(t.tx.Bucket(bKlog), sl.first); err != nil {
+		return err
+	}
+	edited := *sl
+	edited.keys = nil
+	t.post = append(t.post, func() { sl.keys, sl.bloom = nil, bloom })
+	return edited.put(t.tx)
+}
+
+func deleteNested(b *bolt.Bucket, first Seq) error {
+	if b.Bucket(seqKey(first)) == nil {
+		return nil
+	}
+	return b.DeleteBucket(seqKey(first))
+}
+
+// routeID returns the number of a route. A new one is known at once, within the
+// transaction too; a rollback takes it back.
+func (t *txn) routeID(r Route) (uint32, error) {
+	s := t.s
+	if id, ok := s.routeIDs[r]; ok {
+		return id, nil
+	}
+	id := uint32(len(s.routes))
+	if err := t.tx.Bucket(bRoute).Put(u32key(id), encodeJSON(r)); err != nil {
+		return 0, err
+	}
+	t.changed = true
+	s.mu.Lock()
+	s.routes = append(s.routes, r)
+	s.routeIDs[r] = id
+	s.mu.Unlock()
+	t.undo = append(t.undo, func() {
+		s.routes = s.routes[:id]
+		delete(s.routeIDs, r)
+	})
+	return id, nil
+}
+
+func (t *txn) streamID(name string) (uint32, error) {
+	s := t.s
+	if id, ok := s.streams[name]; ok {
+		return id, nil
+	}
+	id := uint32(len(s.streams)) + 1
+	if err := t.tx.Bucket(bStream).Put([]byte(name), u32key(id)); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	s.streams[name] = id
+	s.win.streams[id] = &stream{id: id, scanned: t.num.Next - 1}
+	s.mu.Unlock()
+	t.undo = append(t.undo, func() {
+		delete(s.streams, name)
+		delete(s.win.streams, id)
+	})
+	return id, nil
+}
+
+// sliceSpan is how long a slice stays open at most.
+func (s *Store) sliceSpan() time.Duration { return s.opts.DedupWindow / sliceParts }

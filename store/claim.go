@@ -1,0 +1,287 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Routes says what could be claimed. nextDue is how long it is until something
+// set aside becomes due, negative if nothing waits for a time.
+func (s *Store) Routes(ctx context.Context, term Term) (routes []RouteStat, nextDue time.Duration, err error) {
+	err = s.submit(ctx, &op{look: func(tx *bolt.Tx) error {
+		if err := s.fenced(term); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		nextDue = s.lookAhead(tx)
+		work := s.clock.work()
+		for id, q := range s.win.routes {
+			if q.n == 0 {
+				continue
+			}
+			st := RouteStat{Route: s.routes[id], Ready: q.n, RESTOnly: q.rest, Bytes: q.bytes}
+			q.each(func(e *entry) (bool, bool) {
+				st.Oldest = max(work-e.since, 0)
+				return false, false
+			})
+			routes = append(routes, st)
+		}
+		return nil
+	}})
+	if err != nil {
+		return nil, 0, fmt.Errorf("routes: %w", err)
+	}
+	slices.SortFunc(routes, func(a, b RouteStat) int { return int(b.Oldest - a.Oldest) })
+	return routes, nextDue, nil
+}
+
+// lookAhead fills the windows and takes up what has become due.
+func (s *Store) lookAhead(tx *bolt.Tx) time.Duration {
+	for _, st := range s.win.streams {
+		s.fill(tx, st)
+	}
+	return s.takeDue(tx)
+}
+
+// Claim hands ready events of a route to a new attempt. It never gives two of a
+// lane, none that an earlier one of its lane precedes, and none that waits for a
+// time or a key. With nothing to claim there is no attempt and no event. A
+// repeated call with the same id returns the same attempt and what it still holds.
+func (s *Store) Claim(ctx context.Context, term Term, id AttemptID, spec ClaimSpec) (a Attempt, events []Claimed, err error) {
+	err = s.update(ctx, func(t *txn) error {
+		if err := s.fenced(term); err != nil {
+			return err
+		}
+		if spec.MaxRecords <= 0 || spec.MaxBytes <= 0 {
+			return fmt.Errorf("claim of %d records, %d bytes: bounds must be positive", spec.MaxRecords, spec.MaxBytes)
+		}
+		if old, err := getAttempt(t.tx, id); err == nil {
+			a = old
+			events, err = t.reclaimed(id)
+			return err
+		}
+		a, events, err = t.claim(id, spec)
+		return err
+	})
+	if err != nil {
+		return Attempt{}, nil, fmt.Errorf("claim %s: %w", id, err)
+	}
+	return a, events, nil
+}
+
+// reclaimed answers a repeated claim.
+func (t *txn) reclaimed(id AttemptID) (list []Claimed, err error) {
+	a := t.s.attempts[id]
+	if a == nil {
+		return nil, nil
+	}
+	for _, seq := range a.seqs {
+		c, err := t.s.claimed(t.tx, seq, t.work)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// picker collects the events of one claim.
+type picker struct {
+	t      *txn
+	spec   ClaimSpec
+	recs   *bolt.Bucket
+	notes  *bolt.Bucket
+	limit  int
+	bytes  int64
+	looked int
+	picked []Claimed
+	held   []*entry
+	lanes  map[uint64]bool
+	parked []*entry
+	gone   []*entry // are no more
+	ended  []*entry // were ended by this claim
+	err    error
+}
+
+// lookBound bounds the entries that one claim looks at beside those it takes.
+const lookBound = 1 << 14
+
+func (t *txn) claim(id AttemptID, spec ClaimSpec) (Attempt, []Claimed, error) {
+	s := t.s
+	s.mu.Lock()
+	s.lookAhead(t.tx)
+	route, known := s.routeIDs[spec.Route]
+	p := &picker{t: t, spec: spec, recs: t.tx.Bucket(bRec), notes: t.tx.Bucket(bNote), limit: spec.MaxRecords, lanes: map[uint64]bool{}}
+	if known {
+		s.win.queue(route).each(p.offer)
+		for _, e := range p.parked {
+			s.win.park(e)
+		}
+		for _, e := range p.gone {
+			s.win.leave(e)
+		}
+	}
+	s.mu.Unlock()
+	t.undo = append(t.undo, func() {
+		for _, e := range slices.Concat(p.held, p.ended) {
+			s.win.requeue(e)
+		}
+	})
+	t.post = append(t.post, func() {
+		for _, e := range p.ended {
+			s.win.leave(e)
+		}
+	})
+	if p.err != nil || len(p.held) == 0 {
+		return Attempt{}, nil, p.err
+	}
+	a := &attempt{
+		Attempt: Attempt{
+			ID: id, Kind: spec.Kind, Route: spec.Route, Phase: PhaseClaimed,
+			Claimed: len(p.held), StartedAt: microTime(t.wall),
+		},
+		lanes: map[Seq]uint64{}, entries: map[Seq]*entry{},
+	}
+	for _, e := range p.held {
+		a.seqs = append(a.seqs, e.seq)
+		a.entries[e.seq] = e
+		a.lanes[e.seq] = e.lane
+	}
+	t.post = append(t.post, func() {
+		for _, e := range p.held {
+			s.win.unready(e)
+			e.state = entryInflight
+		}
+		s.adopt(a)
+	})
+	if err := t.tx.Bucket(bClaim).Put([]byte(id), encodeSeqs(a.seqs)); err != nil {
+		return Attempt{}, nil, err
+	}
+	return a.Attempt, p.picked, t.putAttempt(a.Attempt)
+}
+
+// offer decides about one ready entry. Memory proposed it; disk decides.
+func (p *picker) offer(e *entry) (taken, more bool) {
+	if p.looked++; len(p.held) >= p.limit || p.looked > p.spec.MaxRecords+lookBound {
+		return false, false
+	}
+	if p.spec.Kind == KindBulk && e.restOnly {
+		return false, true
+	}
+	if e.lane != 0 {
+		if _, busy := p.t.s.busy[e.lane]; busy || p.lanes[e.lane] {
+			p.parked = append(p.parked, e)
+			return true, true
+		}
+		if p.t.blocked(e.lane, e.seq) {
+			p.parked = append(p.parked, e)
+			return true, true
+		}
+	}
+	key := seqKey(e.seq)
+	rec := p.recs.Get(key)
+	if rec == nil {
+		p.gone = append(p.gone, e)
+		return true, true
+	}
+	h, err := decodeRec(rec)
+	if err != nil {
+		p.unreadable(e, err)
+		return true, p.err == nil
+	}
+	var n *note
+	if v := p.notes.Get(key); v != nil {
+		n = &note{}
+		if err := decodeJSON(v, n); err != nil || n.State != Pending {
+			p.gone = append(p.gone, e)
+			return true, true
+		}
+	}
+	return p.take(e, &h, n, len(rec))
+}
+
+func (p *picker) take(e *entry, h *recHeader, n *note, size int) (taken, more bool) {
+	t := p.t
+	if h.expires != 0 && h.expires <= t.wall && (n == nil || !n.NoExpiry) {
+		p.err = t.failPending(e.seq, h, n, expired(h))
+		p.ended = append(p.ended, e)
+		return true, p.err == nil
+	}
+	if n != nil && n.MaxBatch > 0 {
+		if len(p.held) >= n.MaxBatch {
+			return false, true
+		}
+		p.limit = min(p.limit, n.MaxBatch)
+	}
+	if len(p.held) > 0 && p.bytes+int64(size) > p.spec.MaxBytes {
+		return false, false
+	}
+	p.bytes += int64(size)
+	p.held = append(p.held, e)
+	if e.lane != 0 {
+		p.lanes[e.lane] = true
+		if p.err = t.supersede(e.lane, e.seq); p.err != nil {
+			return true, false
+		}
+	}
+	p.picked = append(p.picked, t.s.claimedOf(e.seq, h, n, t.work))
+	t.count(t.s.routes[h.route].Object, Pending, Inflight, 1)
+	return true, true
+}
+
+// unreadable sets a record aside that can't be decoded: it is listed as failed
+// and stops nothing.
+func (p *picker) unreadable(e *entry, why error) {
+	t := p.t
+	t.s.log.Error("record set aside", "seq", uint64(e.seq), "err", why)
+	p.ended = append(p.ended, e)
+	p.err = t.quarantine(e.seq, e.route, e.lane, Pending, why)
+}
+
+// blocked reports whether an earlier event of a lane, or a hold of one, stands
+// before a seq on disk.
+func (t *txn) blocked(lane uint64, seq Seq) bool {
+	if !t.laneUsed {
+		return false
+	}
+	c := t.tx.Bucket(bLane).Cursor()
+	for k, v := c.Seek(pairKey(lane, 0)); k != nil && string(k[:8]) == string(u64key(lane)) && seqOf(k) < seq; k, v = c.Next() {
+		if decodeLane(v).blocks(t.now) {
+			return true
+		}
+	}
+	return false
+}
+
+// supersede marks earlier events of a lane that were passed over: they may not
+// be retried any more, since that would put old values over new ones.
+func (t *txn) supersede(lane uint64, seq Seq) error {
+	if !t.laneUsed {
+		return nil
+	}
+	b := t.tx.Bucket(bLane)
+	var keys [][]byte
+	var entries []laneEntry
+	c := b.Cursor()
+	for k, v := c.Seek(pairKey(lane, 0)); k != nil && string(k[:8]) == string(u64key(lane)) && seqOf(k) < seq; k, v = c.Next() {
+		if e := decodeLane(v); e.kind == laneSkipped {
+			e.kind = laneSuperseded
+			keys, entries = append(keys, slices.Clone(k)), append(entries, e)
+		}
+	}
+	for i, k := range keys {
+		if err := b.Put(k, encodeLane(entries[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func expired(h *recHeader) *Problem {
+	return &Problem{Code: "EXPIRED", Message: "expires_at was " + microTime(h.expires).Format(time.RFC3339) + ", before it could be sent"}
+}

@@ -1,0 +1,291 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"path/filepath"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+)
+
+// lockFile keeps other processes away. It is never renamed or removed, unlike
+// the store, which restore and compact replace. It also remembers the
+// generation of the store that it stands beside.
+type lockFile struct {
+	f *os.File
+	lockContent
+}
+
+type lockContent struct {
+	Generation string `json:"generation"`     // of the newest start
+	Next       string `json:"next,omitempty"` // being put into the store
+}
+
+func lockStore(path string) (*lockFile, error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%w (%s.lock is held)", ErrLocked, path)
+	}
+	l := &lockFile{f: f}
+	b, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err == nil && len(b) > 0 {
+		err = json.Unmarshal(b, &l.lockContent)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("read %s.lock: %w", path, err)
+	}
+	return l, nil
+}
+
+func (l *lockFile) write(c lockContent) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	// One write of one length: it is replaced as a whole or not at all.
+	b = append(b, make([]byte, max(0, 256-len(b)))...)
+	for i := range b {
+		if b[i] == 0 {
+			b[i] = ' '
+		}
+	}
+	if _, err := l.f.WriteAt(b, 0); err != nil {
+		return err
+	}
+	l.lockContent = c
+	return l.f.Sync()
+}
+
+func (l *lockFile) Close() error { return l.f.Close() }
+
+// Magic numbers of file systems that other hosts may write to.
+var networkFS = map[int64]string{
+	0x6969: "nfs", 0x517b: "smb", 0xff534d42: "cifs", 0xfe534d42: "smb2", 0x01021997: "9p",
+	0x5346414f: "afs", 0x00c36400: "ceph", 0x0bd00bd0: "lustre", 0x01161970: "gfs2", 0x7461636f: "ocfs2",
+}
+
+func refuseNetworkFS(dir string) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if name, ok := networkFS[int64(uint32(st.Type))]; ok {
+		return fmt.Errorf("%s is on a network file system (%s), where locks and syncs can't be trusted; move the store or set store.allow_network_fs", dir, name)
+	}
+	return nil
+}
+
+// prepareFile makes a new store or readies an existing one for bbolt, and
+// returns its length.
+func (s *Store) prepareFile() (int64, error) {
+	fi, err := os.Stat(s.path)
+	known := s.lock.Generation != "" || s.lock.Next != ""
+	switch {
+	case errors.Is(err, os.ErrNotExist) && known:
+		return 0, fmt.Errorf("the store is gone, but %s.lock says that there was one; put it back from a backup, or remove the lock file to begin anew", s.path)
+	case errors.Is(err, os.ErrNotExist):
+		return s.create()
+	case err != nil:
+		return 0, err
+	case !fi.Mode().IsRegular():
+		return 0, errors.New("not a regular file")
+	case fi.Size() == 0:
+		return 0, errors.New("the file is empty: it is not an outbox; remove it, or put a backup in its place")
+	}
+	return fi.Size(), settleMeta(s.path, fi.Size())
+}
+
+// create builds a new store under another name and moves it into place, so that
+// a crash leaves a whole store or none.
+func (s *Store) create() (int64, error) {
+	tmp := s.path + ".new"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, err
+	}
+	db, err := bolt.Open(tmp, 0o600, &bolt.Options{NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
+	if err != nil {
+		return 0, err
+	}
+	err = errors.Join(db.Update(initialise), db.Close())
+	if err != nil {
+		return 0, err
+	}
+	if err := os.Rename(tmp, s.path); err != nil {
+		return 0, err
+	}
+	fi, err := os.Stat(s.path)
+	if err != nil {
+		return 0, err
+	}
+	return fi.Size(), syncDir(filepath.Dir(s.path))
+}
+
+func initialise(tx *bolt.Tx) error {
+	for _, name := range allBuckets {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket(bMeta)
+	facts, err := json.Marshal(Facts{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(meta.Put(kFormat, []byte{formatVersion}), meta.Put(kFacts, facts), putNumbers(tx, numbers{Next: 1, Clean: true}))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// startGeneration marks this start in the store and beside it. A store whose
+// mark is not the one beside it was put there by somebody: a restored backup.
+func (s *Store) startGeneration() error {
+	old := s.num.Generation
+	if old != "" && old != s.lock.Generation && old != s.lock.Next {
+		s.log.Warn("the store is not the one that ran here last: it starts paused until the operator accepts it", "path", s.path)
+		s.facts.Restored = true
+	}
+	gen := rand.Text()
+	if err := s.lock.write(lockContent{Generation: old, Next: gen}); err != nil {
+		return fmt.Errorf("write %s.lock: %w", s.path, err)
+	}
+	s.num.Generation = gen
+	wasClean := s.num.Clean
+	s.num.Clean = false
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		facts, err := json.Marshal(s.facts)
+		if err != nil {
+			return err
+		}
+		return errors.Join(putNumbers(tx, s.num), tx.Bucket(bMeta).Put(kFacts, facts))
+	})
+	if err != nil {
+		return err
+	}
+	s.log.Info("store open", "path", s.path, "clean", wasClean, "next_seq", uint64(s.num.Next))
+	if err := s.lock.write(lockContent{Generation: gen}); err != nil {
+		return fmt.Errorf("write %s.lock: %w", s.path, err)
+	}
+	return syncDir(filepath.Dir(s.path))
+}
+
+// boltMeta is what settleMeta needs of a bbolt meta page.
+type boltMeta struct {
+	pageSize  uint32
+	freelist  uint64
+	highWater uint64 // pages
+	txid      uint64
+}
+
+const (
+	metaAt     = 16 // page header
+	metaLen    = 64
+	boltMagic  = 0xED0CDAED
+	noFreelist = ^uint64(0)
+)
+
+func parseMeta(b []byte) (m boltMeta, ok bool) {
+	if len(b) < metaAt+metaLen {
+		return m, false
+	}
+	b = b[metaAt:]
+	h := fnv.New64a()
+	h.Write(b[:56])
+	if binary.NativeEndian.Uint32(b) != boltMagic || h.Sum64() != binary.NativeEndian.Uint64(b[56:]) {
+		return m, false
+	}
+	return boltMeta{
+		pageSize: binary.NativeEndian.Uint32(b[8:]), freelist: binary.NativeEndian.Uint64(b[32:]),
+		highWater: binary.NativeEndian.Uint64(b[40:]), txid: binary.NativeEndian.Uint64(b[48:]),
+	}, true
+}
+
+// settleMeta makes sure that what bbolt is about to see is what the disk has.
+// After a failed sync of a meta page the two may differ, and the next commit
+// would write over pages that the disk's meta page still needs: so both meta
+// pages are written again, unchanged, and synced. A file shorter than its meta
+// page says would end the process by SIGBUS: it is refused.
+func settleMeta(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	newest, pageSize, err := readMetas(f)
+	if err != nil {
+		return err
+	}
+	if need := int64(newest.highWater) * pageSize; size < need {
+		return fmt.Errorf("the file is cut: %d bytes, its meta page counts on %d; put a backup in its place", size, need)
+	}
+	pages := make([]byte, 2*pageSize)
+	if _, err := f.ReadAt(pages, 0); err != nil {
+		return fmt.Errorf("read the meta pages: %w", err)
+	}
+	if _, err := f.WriteAt(pages, 0); err != nil {
+		return fmt.Errorf("write the meta pages again: %w", err)
+	}
+	if err := unix.Fdatasync(int(f.Fd())); err != nil {
+		return fmt.Errorf("sync the meta pages: %w", err)
+	}
+	if newest.freelist == noFreelist {
+		return readThrough(f)
+	}
+	return nil
+}
+
+// readMetas finds the newest whole meta page. The second one tells the page
+// size if the first is torn.
+func readMetas(f *os.File) (newest boltMeta, pageSize int64, err error) {
+	buf := make([]byte, metaAt+metaLen)
+	found := false
+	look := func(at int64) {
+		if _, err := f.ReadAt(buf, at); err != nil {
+			return
+		}
+		if m, ok := parseMeta(buf); ok && m.pageSize >= 512 && m.pageSize <= 1<<20 && (!found || m.txid > newest.txid) {
+			newest, pageSize, found = m, int64(m.pageSize), true
+		}
+	}
+	look(0)
+	if found {
+		look(pageSize)
+	}
+	for at := int64(512); !found && at <= 1<<20; at *= 2 {
+		look(at)
+	}
+	if !found {
+		return newest, 0, errors.New("no whole meta page: not an outbox, or damaged; put a backup in its place")
+	}
+	return newest, pageSize, nil
+}
+
+// readThrough brings the file into the page cache. After an unclean stop bbolt
+// walks all pages in use through a map without readahead, which on a cold disk
+// takes many times as long as reading the file once.
+func readThrough(f *os.File) error {
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL); err != nil {
+		return fmt.Errorf("read ahead: %w", err)
+	}
+	if _, err := io.Copy(io.Discard, io.NewSectionReader(f, 0, 1<<62)); err != nil {
+		return fmt.Errorf("read through: %w", err)
+	}
+	return nil
+}

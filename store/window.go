@@ -1,0 +1,519 @@
+package store
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+const (
+	windowSize = 1 << 16 // events of one stream that are looked at ahead
+	fillStep   = 1 << 13 // read at a time
+	dueStep    = 1 << 12 // due events taken up at a time
+)
+
+// entryState says where an event stands in memory.
+type entryState uint8
+
+const (
+	entryReady    entryState = iota
+	entryFollower            // behind another one of its lane, in memory or on disk
+	entryInflight
+	entryGone // left: terminal, or set aside on disk
+)
+
+// entry is an event that the look-ahead knows.
+type entry struct {
+	seq      Seq
+	lane     uint64
+	route    uint32
+	size     uint32
+	stream   uint32
+	state    entryState
+	aside    bool // was set aside on disk: it doesn't hold the stream's low mark
+	restOnly bool
+	queued   bool          // stands in its route's queue, whatever its state
+	since    time.Duration // work clock: when it became due
+	prev     *entry        // neighbours in its lane
+	next     *entry
+}
+
+// span is one value of a stream's index that lies within the window.
+type span struct{ first, last Seq }
+
+// stream is the look-ahead over one stream's index.
+type stream struct {
+	id      uint32
+	scanned Seq // the index is read up to here
+	tail    Seq // newest event of the stream
+	low     Seq // everything below is terminal or set aside
+	entries []*entry
+	live    int
+	spans   []span
+}
+
+// routeQueue holds what is ready on one route, in the order in which it became so.
+type routeQueue struct {
+	ready []*entry
+	head  int
+	n     int // of these, ready
+	rest  int // of these, for REST only
+	bytes int64
+}
+
+// window is the memory of the scheduler: a hint that Claim verifies.
+type window struct {
+	streams map[uint32]*stream
+	lanes   map[uint64]*entry // the last event of each lane
+	routes  map[uint32]*routeQueue
+	aside   map[Seq]*entry // taken up from due, wdue or a wake
+	due     []byte         // keys up to here are taken up
+	wdue    []byte
+	held    []byte // holds up to here have ended, and whom they held was woken
+	seenAt  int64  // wall time of the last look at wdue
+}
+
+func newWindow() *window {
+	return &window{
+		streams: map[uint32]*stream{}, lanes: map[uint64]*entry{},
+		routes: map[uint32]*routeQueue{}, aside: map[Seq]*entry{},
+	}
+}
+
+// laneHash stands for a lane on disk; two lanes of one hash only wait for each
+// other without need. 0 is no lane.
+func laneHash(lane string, named bool) uint64 {
+	if lane == "" {
+		return 0
+	}
+	h := hashKey(lane)
+	v := binary.BigEndian.Uint64(h[:])
+	if named {
+		v = ^v
+	}
+	return max(v, 1)
+}
+
+// streamName says which stream an event belongs to. Events that share a lane
+// share a stream: default lanes begin with their object, named ones have a
+// stream of their own, and who has no lane waits for nobody.
+func streamName(e *Event) string {
+	switch {
+	case e.NamedLane && e.Lane != "":
+		return "named"
+	case e.Lane == "":
+		return "free:" + strings.ToLower(e.Route.Object)
+	default:
+		return "lane:" + strings.ToLower(e.Route.Object)
+	}
+}
+
+func (w *window) queue(route uint32) *routeQueue {
+	q := w.routes[route]
+	if q == nil {
+		q = &routeQueue{}
+		w.routes[route] = q
+	}
+	return q
+}
+
+// link puts an entry at the end of its lane; it is ready if it is alone there.
+func (w *window) link(e *entry) {
+	if e.lane == 0 {
+		w.makeReady(e)
+		return
+	}
+	last := w.lanes[e.lane]
+	if last == nil {
+		w.lanes[e.lane] = e
+		w.makeReady(e)
+		return
+	}
+	after := last // the one it comes behind: set-aside events may be older than what is there
+	for after != nil && after.seq > e.seq {
+		after = after.prev
+	}
+	e.prev = after
+	if after == nil {
+		first := last
+		for first.prev != nil {
+			first = first.prev
+		}
+		e.next, first.prev = first, e
+		if first.state == entryReady {
+			w.unready(first)
+			first.state = entryFollower
+		}
+		w.makeReady(e)
+		return
+	}
+	e.next, after.next = after.next, e
+	if e.next != nil {
+		e.next.prev = e
+	} else {
+		w.lanes[e.lane] = e
+	}
+	e.state = entryFollower
+}
+
+func (w *window) makeReady(e *entry) {
+	e.state = entryReady
+	q := w.queue(e.route)
+	if !e.queued {
+		q.ready = append(q.ready, e)
+		e.queued = true
+	}
+	q.n++
+	q.bytes += int64(e.size)
+	if e.restOnly {
+		q.rest++
+	}
+}
+
+// requeue puts an entry back that a claim took out and did not keep.
+func (w *window) requeue(e *entry) {
+	if e.state == entryReady && !e.queued {
+		q := w.queue(e.route)
+		q.ready = append(q.ready, e)
+		e.queued = true
+	}
+}
+
+// unready takes an entry out of the counts; its place in the queue is skipped later.
+func (w *window) unready(e *entry) {
+	q := w.queue(e.route)
+	q.n--
+	q.bytes -= int64(e.size)
+	if e.restOnly {
+		q.rest--
+	}
+}
+
+// leave forgets an entry; the next one of its lane may become ready.
+func (w *window) leave(e *entry) {
+	if e.state == entryReady {
+		w.unready(e)
+	}
+	e.state = entryGone
+	delete(w.aside, e.seq)
+	if st := w.streams[e.stream]; st != nil && !e.aside {
+		st.live--
+	}
+	if e.lane == 0 {
+		return
+	}
+	next := e.next
+	if e.prev != nil {
+		e.prev.next = next
+	}
+	if next != nil {
+		next.prev = e.prev
+	} else if e.prev != nil {
+		w.lanes[e.lane] = e.prev
+	} else {
+		delete(w.lanes, e.lane)
+	}
+	if next != nil && next.prev == nil && next.state == entryFollower {
+		w.makeReady(next)
+	}
+	e.prev, e.next = nil, nil
+}
+
+// wake makes the first event of a lane ready that waited for something on disk.
+func (w *window) wake(lane uint64) {
+	e := w.lanes[lane]
+	if lane == 0 || e == nil {
+		return
+	}
+	for e.prev != nil {
+		e = e.prev
+	}
+	if e.state == entryFollower {
+		w.makeReady(e)
+	}
+}
+
+// park takes back a ready entry that a claim found blocked on disk.
+func (w *window) park(e *entry) {
+	w.unready(e)
+	e.state = entryFollower
+}
+
+// compact drops entries that left and moves the low mark up; it reports index
+// values that nothing needs any more.
+func (st *stream) compact() {
+	if len(st.entries) > 2*st.live+64 {
+		kept := st.entries[:0]
+		for _, e := range st.entries {
+			if e.state != entryGone {
+				kept = append(kept, e)
+			}
+		}
+		clear(st.entries[len(kept):])
+		st.entries = kept
+	}
+}
+
+// lowMark is the first seq of the stream that is neither terminal nor aside.
+func (st *stream) lowMark() Seq {
+	for len(st.entries) > 0 && st.entries[0].state == entryGone {
+		st.entries = st.entries[1:]
+	}
+	if len(st.entries) > 0 {
+		return st.entries[0].seq
+	}
+	return st.scanned + 1
+}
+
+// each goes through what is ready, in order, until f says stop. Entries that f
+// takes leave the queue; f must not change the queue.
+func (q *routeQueue) each(f func(e *entry) (taken, more bool)) {
+	var passed []*entry
+	i, more := q.head, true
+	for ; i < len(q.ready) && more; i++ {
+		e := q.ready[i]
+		taken := e.state != entryReady
+		if !taken {
+			taken, more = f(e)
+		}
+		if taken {
+			e.queued = false
+		} else {
+			passed = append(passed, e)
+		}
+	}
+	clear(q.ready[q.head:i])
+	q.head = i - len(passed)
+	copy(q.ready[q.head:i], passed)
+	if q.head == len(q.ready) || q.head > 4096 && q.head > len(q.ready)/2 {
+		q.ready = slices.Delete(q.ready, 0, q.head)
+		q.head = 0
+	}
+}
+
+// fill reads on in a stream's index while its window has room.
+func (s *Store) fill(tx *bolt.Tx, st *stream) {
+	room := min(windowSize-st.live, fillStep)
+	if room <= 0 || st.scanned >= st.tail {
+		return
+	}
+	t := taker{s: s, tx: tx, notes: tx.Bucket(bNote), recs: tx.Bucket(bRec), now: s.clock.now(), wall: s.clock.wall().UnixMicro()}
+	t.hasNotes = !empty(t.notes)
+	c, prefix := tx.Bucket(bIdx).Cursor(), u32key(st.id)
+	k, v := seekValue(c, st.id, st.scanned+1)
+	for ; k != nil && room > 0 && string(k[:4]) == string(prefix); k, v = c.Next() {
+		first, last := seqOf(k), st.scanned
+		err := decodeIdx(first, v, func(x idxEntry) {
+			if last = x.seq; x.seq > st.scanned {
+				st.scanned = x.seq
+				room--
+				t.meet(st, x)
+			}
+		})
+		if err != nil {
+			s.log.Error("index value can't be decoded; run check", "stream", st.id, "seq", uint64(first), "err", err)
+		}
+		if n := len(st.spans); n == 0 || st.spans[n-1].first < first {
+			st.spans = append(st.spans, span{first, last})
+		}
+	}
+	if k == nil || string(k[:4]) != string(prefix) {
+		st.scanned = max(st.scanned, st.tail)
+	}
+	st.compact()
+}
+
+// seekValue finds the index value that holds a seq of a stream, or the next one.
+func seekValue(c *bolt.Cursor, stream uint32, at Seq) (k, v []byte) {
+	key, prefix := idxKey(stream, at), string(u32key(stream))
+	k, v = c.Seek(key)
+	if k != nil && string(k) == string(key) {
+		return k, v
+	}
+	if k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	if k != nil && string(k[:4]) == prefix {
+		return k, v
+	}
+	return c.Seek(key)
+}
+
+// taker takes events up into the window within one transaction.
+type taker struct {
+	s        *Store
+	tx       *bolt.Tx
+	notes    *bolt.Bucket
+	recs     *bolt.Bucket
+	hasNotes bool
+	now      time.Duration
+	wall     int64
+}
+
+// meet takes the next event of a stream's index into the window, unless it is
+// somewhere else: terminal, stuck, or set aside and not due.
+func (t *taker) meet(st *stream, x idxEntry) {
+	w := t.s.win
+	if w.aside[x.seq] != nil {
+		return
+	}
+	key := seqKey(x.seq)
+	if x.aside || t.hasNotes && t.notes.Get(key) != nil {
+		t.takeUp(x.seq)
+		return
+	}
+	rec := t.recs.Get(key)
+	if rec == nil {
+		return
+	}
+	e := &entry{seq: x.seq, lane: x.lane, route: x.route, size: x.size, stream: st.id, since: recWork(rec)}
+	if a := t.s.inflight[x.seq]; a != nil {
+		e.state = entryInflight
+		a.entries[x.seq] = e
+	} else {
+		w.link(e)
+	}
+	st.entries = append(st.entries, e)
+	st.live++
+}
+
+// takeUp takes an event that was set aside into the window if it is pending and
+// due. It may be called for any seq, any number of times.
+func (t *taker) takeUp(seq Seq) {
+	w := t.s.win
+	if w.aside[seq] != nil || t.s.inflight[seq] != nil {
+		return
+	}
+	key := seqKey(seq)
+	rec := t.recs.Get(key)
+	if rec == nil {
+		return
+	}
+	h, err := decodeRec(rec)
+	if err != nil {
+		return // check lists it
+	}
+	st := w.streams[h.stream]
+	if st == nil || h.lane != 0 && seq > st.scanned {
+		return // an earlier one of its lane may not have been met yet; meet comes to it
+	}
+	e := &entry{seq: seq, lane: h.lane, route: h.route, size: uint32(len(rec)), stream: h.stream, aside: true, since: h.work}
+	if v := t.notes.Get(key); v != nil {
+		var n note
+		if decodeJSON(v, &n) != nil || n.State != Pending || n.Due > t.now {
+			return
+		}
+		e.restOnly = n.RESTOnly
+		if n.Located {
+			e.route = n.Route
+		}
+		e.since = max(e.since, n.Work)
+	}
+	if h.notBefore > t.wall || t.waits(&h, seq) {
+		return
+	}
+	w.aside[seq] = e
+	w.link(e)
+}
+
+// waits reports whether an event still waits for another key.
+func (t *taker) waits(h *recHeader, seq Seq) bool {
+	b := t.tx.Bucket(bWait)
+	for _, k := range h.after {
+		if b.Get(waitKey(hashKey(k), seq)) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// takeDue takes up what has become due since the last call and returns how long
+// it is to the next time, negative if nothing waits for one.
+func (s *Store) takeDue(tx *bolt.Tx) time.Duration {
+	t := taker{s: s, tx: tx, notes: tx.Bucket(bNote), recs: tx.Bucket(bRec), now: s.clock.now(), wall: s.clock.wall().UnixMicro()}
+	w := s.win
+	if t.wall < w.seenAt {
+		w.wdue = nil // the wall clock went back: times passed over may be due again
+	}
+	w.seenAt = t.wall
+	next := t.pass(bDue, &w.due, uint64(t.now), time.Nanosecond)
+	next = sooner(next, t.pass(bWdue, &w.wdue, uint64(t.wall), time.Microsecond))
+	return sooner(next, t.endHolds())
+}
+
+// sooner is the smaller of two waits, of which a negative one is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a < 0 || b >= 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// endHolds wakes the lanes whose holds have ended.
+func (t *taker) endHolds() time.Duration {
+	w := t.s.win
+	c := t.tx.Bucket(bHold).Cursor()
+	k, _ := c.Seek(w.held)
+	for ; k != nil; k, _ = c.Next() {
+		r := reader{b: k}
+		until, lane := time.Duration(r.u64()), r.u64()
+		if until > t.now {
+			return until - t.now
+		}
+		if string(k) == string(w.held) {
+			continue
+		}
+		w.held = append(w.held[:0], k...)
+		w.wake(lane)
+		if seq, ok := firstFollower(t.tx, lane, t.now); ok {
+			t.takeUp(seq)
+		}
+	}
+	return -1
+}
+
+// firstFollower finds the event that was set aside behind others of its lane and
+// has nothing before it any more.
+func firstFollower(tx *bolt.Tx, lane uint64, now time.Duration) (Seq, bool) {
+	c, prefix := tx.Bucket(bLane).Cursor(), string(u64key(lane))
+	for k, v := c.Seek(pairKey(lane, 0)); k != nil && string(k[:8]) == prefix; k, v = c.Next() {
+		if e := decodeLane(v); e.blocks(now) {
+			return seqOf(k), e.kind == laneFollower
+		}
+	}
+	return 0, false
+}
+
+// pass takes up the events of a time index between a mark and now.
+func (t *taker) pass(bucket []byte, mark *[]byte, now uint64, unit time.Duration) time.Duration {
+	c := t.tx.Bucket(bucket).Cursor()
+	k, _ := c.Seek(*mark)
+	if k != nil && string(k) == string(*mark) {
+		k, _ = c.Next()
+	}
+	for n := 0; k != nil; k, _ = c.Next() {
+		at := binary.BigEndian.Uint64(k)
+		if at > now {
+			return time.Duration(at-now) * unit
+		}
+		if n++; n > dueStep {
+			return 0
+		}
+		t.takeUp(seqOf(k))
+		*mark = append((*mark)[:0], k...)
+	}
+	return -1
+}
+
+// recWork is the acceptance time on the work clock, without decoding a record.
+func recWork(rec []byte) time.Duration {
+	if len(rec) < recFixed {
+		return 0
+	}
+	return time.Duration(binary.BigEndian.Uint64(rec[recTimesAt+8:]))
+}

@@ -1,0 +1,358 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// Bounds of a group of puts that commit together.
+const (
+	maxGroupEvents = 1 << 13
+	maxGroupBytes  = 16 << 20
+)
+
+// op is one transaction, or one put that may share one with others.
+type op struct {
+	put    *putOp
+	change func(t *txn) error      // a transaction of its own
+	look   func(tx *bolt.Tx) error // reads only, in the writer's turn
+	done   chan error              // buffered by one; answered after the last sync
+}
+
+// submit hands an op to the writer and waits for its end.
+func (s *Store) submit(ctx context.Context, o *op) error {
+	if s.opts.ReadOnly {
+		return fmt.Errorf("%w: opened read-only", ErrUnavailable)
+	}
+	o.done = make(chan error, 1)
+	select {
+	case s.ops <- o:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	case <-s.stop:
+		return ErrClosed
+	case <-s.failed:
+		return ErrUnknown
+	}
+	// Once queued it will be decided soon, by a commit or by the writer's end.
+	select {
+	case err := <-o.done:
+		return err
+	case <-s.done:
+		select {
+		case err := <-o.done:
+			return err
+		default:
+			return ErrClosed // the writer never took it
+		}
+	}
+}
+
+// update runs one change as a transaction of its own.
+func (s *Store) update(ctx context.Context, change func(t *txn) error) error {
+	return s.submit(ctx, &op{change: change})
+}
+
+// write is the writer: it runs until Close or a commit of unknown outcome. It
+// keeps to one thread so that faults injected by thread hit what they mean.
+func (s *Store) write() {
+	defer close(s.done)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var next *op
+	for {
+		o := next
+		next = nil
+		if o == nil {
+			select {
+			case o = <-s.ops:
+			case <-s.stop:
+				return
+			}
+		}
+		if o.put != nil {
+			next = s.commitPuts(o)
+		} else {
+			o.done <- s.run(o)
+		}
+		if s.Err() != nil {
+			return
+		}
+	}
+}
+
+// commitPuts gathers the puts that wait and commits them together. It returns
+// an op that is not one of them, if it met one.
+func (s *Store) commitPuts(first *op) (next *op) {
+	group := []*op{first}
+	events, size := len(first.put.events), first.put.size
+	for next == nil && events < maxGroupEvents && size < maxGroupBytes {
+		select {
+		case o := <-s.ops:
+			if o.put == nil {
+				next = o
+				continue
+			}
+			group = append(group, o)
+			events += len(o.put.events)
+			size += o.put.size
+			continue
+		default:
+		}
+		break
+	}
+	err := s.commit(func(t *txn) error { return t.puts(group) })
+	for _, o := range group {
+		if err != nil {
+			o.put.refuse(err)
+		}
+		o.done <- unlessFull(err)
+	}
+	return next
+}
+
+// unlessFull: a full outbox is the answer for each event, not an error of the call.
+func unlessFull(err error) error {
+	if errors.Is(err, ErrFull) {
+		return nil
+	}
+	return err
+}
+
+func (s *Store) run(o *op) error {
+	if o.look != nil {
+		return s.db.View(o.look)
+	}
+	return s.commit(o.change)
+}
+
+// commit runs f in a transaction and, when it is durable, lets memory follow.
+func (s *Store) commit(f func(t *txn) error) error {
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	t := s.newTxn(tx)
+	if err := f(t); err != nil {
+		return t.rollback(err)
+	}
+	if !t.changed {
+		return t.rollback(nil)
+	}
+	if err := t.finish(); err != nil {
+		return t.rollback(err)
+	}
+	before := tx.ID() - 1
+	if err := tx.Commit(); err != nil {
+		t.takeBack()
+		return s.commitError(err, before)
+	}
+	t.apply()
+	return nil
+}
+
+// rollback ends a transaction that changes nothing, and returns why.
+func (t *txn) rollback(why error) error {
+	t.takeBack()
+	if err := t.tx.Rollback(); err != nil {
+		return errors.Join(why, err)
+	}
+	return why
+}
+
+// takeBack undoes what memory learnt within the transaction.
+func (t *txn) takeBack() {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	for i := len(t.undo) - 1; i >= 0; i-- {
+		t.undo[i]()
+	}
+}
+
+// commitError tells a clean failure from an unknown one. Clean are the size
+// limit, and a full disk met by a write after which readers still see the
+// transaction before.
+func (s *Store) commitError(err error, before int) error {
+	full := errors.Is(err, berrors.ErrMaxSizeReached)
+	if full || errors.Is(err, syscall.ENOSPC) {
+		seen := -1
+		viewErr := s.db.View(func(tx *bolt.Tx) error { seen = tx.ID(); return nil })
+		if viewErr == nil && seen == before {
+			s.setFull(true)
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
+	}
+	s.fail(err)
+	return fmt.Errorf("%w: %w", ErrUnknown, err)
+}
+
+func (s *Store) setFull(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full != full {
+		s.log.Warn("outbox size limit", "full", full, "max_bytes", s.opts.MaxSize)
+	}
+	s.full = full
+}
+
+// txn is a transaction with what it is about to change in memory.
+type txn struct {
+	s       *Store
+	tx      *bolt.Tx
+	now     time.Duration // store clock
+	work    time.Duration // work clock
+	wall    int64         // µs
+	changed bool
+
+	num      numbers
+	facts    Facts
+	counts   map[string]Counts // changes by object
+	slices   map[*slice]*sliceRec
+	feed     []byte
+	feedN    uint64
+	post     []func() // under the store's lock, after the commit
+	undo     []func() // the same, if there is none
+	laneUsed bool     // the lane index has entries
+	noteUsed bool
+	waitUsed bool
+	lanes    []uint64 // to be looked at again after the commit
+	wake     bool
+	outcome  bool
+}
+
+func (s *Store) newTxn(tx *bolt.Tx) *txn {
+	return &txn{
+		s: s, tx: tx, now: s.clock.now(), work: s.clock.work(), wall: s.clock.wall().UnixMicro(),
+		num: s.num, facts: s.facts, counts: map[string]Counts{}, slices: map[*slice]*sliceRec{},
+		laneUsed: !empty(tx.Bucket(bLane)), noteUsed: !empty(tx.Bucket(bNote)), waitUsed: !empty(tx.Bucket(bWait)),
+	}
+}
+
+// count moves n events of an object from one state to another; 0 is outside.
+func (t *txn) count(object string, from, to State, n int64) {
+	c := t.counts[object]
+	if from != 0 {
+		c[from] -= n
+	}
+	if to != 0 {
+		c[to] += n
+	}
+	t.counts[object] = c
+	t.changed = true
+}
+
+// slice returns the editable record of the slice that holds a seq.
+func (t *txn) slice(seq Seq) (*slice, *sliceRec) {
+	sl := t.s.keys.of(seq)
+	if sl == nil {
+		return nil, nil
+	}
+	rec := t.slices[sl]
+	if rec == nil {
+		rec = &sliceRec{LastEnd: sl.lastEnd, Tally: maps.Clone(sl.tally)}
+		t.slices[sl] = rec
+	}
+	return sl, rec
+}
+
+// finish writes what the changes of the transaction add up to.
+func (t *txn) finish() error {
+	if err := t.putCounts(); err != nil {
+		return err
+	}
+	for sl, rec := range t.slices {
+		edited := *sl
+		edited.lastEnd, edited.tally = rec.LastEnd, rec.Tally
+		if err := edited.put(t.tx); err != nil {
+			return err
+		}
+	}
+	if t.feedN > 0 {
+		if err := t.putFeed(); err != nil {
+			return err
+		}
+	}
+	if t.facts != t.s.facts {
+		v, err := json.Marshal(t.facts)
+		if err != nil {
+			return err
+		}
+		if err := t.tx.Bucket(bMeta).Put(kFacts, v); err != nil {
+			return err
+		}
+	}
+	t.num.Clock, t.num.Idle = t.s.clock.saved()
+	return putNumbers(t.tx, t.num)
+}
+
+func (t *txn) putCounts() error {
+	b := t.tx.Bucket(bCount)
+	for object, d := range t.counts {
+		c, err := decodeCounts(b.Get([]byte(object)))
+		if err != nil {
+			return fmt.Errorf("counts of %s: %w", object, err)
+		}
+		for i := range c {
+			c[i] += d[i]
+		}
+		if err := b.Put([]byte(object), encodeCounts(c)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func encodeCounts(c Counts) []byte {
+	b := make([]byte, 0, 8*len(States))
+	for _, s := range States {
+		b = binary.BigEndian.AppendUint64(b, uint64(c[s]))
+	}
+	return b
+}
+
+func decodeCounts(v []byte) (c Counts, err error) {
+	if v == nil {
+		return c, nil
+	}
+	r := reader{b: v}
+	for _, s := range States {
+		c[s] = int64(r.u64())
+	}
+	if r.bad {
+		return c, errDecode
+	}
+	return c, nil
+}
+
+// apply lets memory follow a commit.
+func (t *txn) apply() {
+	s := t.s
+	s.mu.Lock()
+	s.num, s.facts = t.num, t.facts
+	for sl, rec := range t.slices {
+		sl.lastEnd, sl.tally = rec.LastEnd, rec.Tally
+	}
+	for _, f := range t.post {
+		f()
+	}
+	for _, lane := range t.lanes {
+		s.win.wake(lane)
+	}
+	s.mu.Unlock()
+	if t.wake || len(t.lanes) > 0 {
+		s.signalReady()
+	}
+	if t.outcome {
+		s.notify()
+	}
+}

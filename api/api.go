@@ -118,8 +118,8 @@ type Document struct {
 	Fields       json.RawMessage   `json:"fields,omitempty"`
 	Lane         string            `json:"lane,omitempty"`
 	After        []string          `json:"after,omitempty"`
-	NotBefore    string            `json:"not_before,omitempty"`
-	ExpiresAt    string            `json:"expires_at,omitempty"`
+	NotBefore    Time              `json:"not_before,omitzero"`
+	ExpiresAt    Time              `json:"expires_at,omitzero"`
 	Source       string            `json:"source,omitempty"`
 	Meta         map[string]string `json:"meta,omitempty"`
 	Attempts     int               `json:"attempts"`

@@ -113,13 +113,17 @@ func (e *APIError) Error() string {
 func (e *APIError) Unwrap() error { return e.Err }
 
 // Unavailable reports whether the error speaks of the org or the way to it rather than of this request:
-// the next call is likely to meet it too. It may hold of an Ambiguous error as well.
+// the next call is likely to meet it too. It may hold of an Ambiguous error as well, such as a maintenance page.
 func (e *APIError) Unavailable() bool {
-	switch e.Status {
-	case 0, 301, 302, 303, 307, 308, 401, 420, 429, 502, 503, 504:
-		return !errors.Is(e.Err, context.Canceled)
+	switch e.Class {
+	case PauseOrg, PauseQuota, Auth:
+		return true
 	}
-	return e.Class == PauseOrg || e.Class == PauseQuota || e.Class == Auth
+	switch e.Status {
+	case 301, 302, 303, 307, 308, 401, 420, 429, 502, 503, 504:
+		return true
+	}
+	return false
 }
 
 // AuthError is the failure of a login: of the org connection, never of a record. The call that needed the

@@ -17,11 +17,12 @@ import (
 func newTransport(cfg Config) *http.Transport {
 	dial := cfg.DialContext
 	t := &http.Transport{
-		TLSHandshakeTimeout: 10 * time.Second,
-		IdleConnTimeout:     30 * time.Second,
-		MaxIdleConnsPerHost: 16,
-		DisableCompression:  true, // asked for and undone by hand, with a bound on the ratio
-		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{},
+		TLSHandshakeTimeout:    10 * time.Second,
+		IdleConnTimeout:        30 * time.Second,
+		MaxIdleConnsPerHost:    16,
+		MaxResponseHeaderBytes: 256 << 10,
+		DisableCompression:     true, // asked for and undone by hand, with a bound on the ratio
+		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{},
 	}
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext

@@ -4,17 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"iter"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// memberNames are the members of an event, for suggestions.
-var memberNames = []string{
-	"key", "object", "operation", "external_id", "id", "match", "fields", "lane",
-	"after", "not_before", "expires_at", "source", "meta",
-}
+// headNames are the members that the head keeps, memberNames all that an event has.
+var (
+	headNames   = []string{"external_id", "id", "match", "lane", "after", "not_before", "expires_at", "meta"}
+	memberNames = append([]string{"key", "object", "operation", "fields", "source"}, headNames...)
+)
 
 // Decode reads one event. It refuses unknown and doubled members (of fields also
 // those that differ in letter case only), text that is not UTF-8, lone
@@ -41,10 +43,10 @@ func Decode(data []byte) (*Event, error) {
 	if len(d.p.list) == 0 {
 		return d.e, nil
 	}
-	d.p.settle(d.meant...)
 	if !d.keyed {
-		d.p.settle("key")
+		d.meant = append(d.meant, "key") // may come from elsewhere
 	}
+	d.p.settle(d.meant...)
 	d.e.validate(&d.p)
 	return nil, d.p.err(d.e.Key)
 }
@@ -58,45 +60,51 @@ type decoder struct {
 }
 
 func (d *decoder) envelope(data []byte) {
-	var few [fewNames][]byte
-	names := nameSet{few: few[:0]}
-	for name, v := range members(data) {
-		if !d.member(name, v) {
-			d.unknown("", name, memberNames)
-			continue
-		}
-		if !names.add(name) {
-			d.p.add(string(name), "doubled member")
+	for name, v := range d.known("", data, memberNames) {
+		switch name {
+		case "key":
+			d.keyed = true
+			d.e.Key = d.nonEmpty("key", v, "leave it out to get a new one")
+		case "object":
+			d.e.Object = d.text("object", v)
+		case "operation":
+			d.e.Operation = d.operation(v)
+		case "fields":
+			if d.object("fields", v) {
+				d.e.Fields = jsontext.Value(bytes.Clone(v))
+				d.e.facts = scanFields(d.e.Fields)
+			}
+		case "source":
+			d.e.Source = d.text("source", v)
+		default:
+			d.headMember(name, v)
 		}
 	}
 }
 
-// member reads one member of the event; it is false for an unknown one.
-func (d *decoder) member(name []byte, v jsontext.Value) bool {
-	switch string(name) {
-	case "key":
-		d.keyed = true
-		d.e.Key = d.nonEmpty("key", v, "leave it out to get a new one")
-	case "object":
-		d.e.Object = d.text("object", v)
-	case "operation":
-		d.e.Operation = d.operation(v)
-	case "fields":
-		if d.object("fields", v) {
-			d.e.Fields = jsontext.Value(bytes.Clone(v))
-			d.e.facts = scanFields(d.e.Fields)
+// known yields the members that names has, each once, and reports the others.
+func (d *decoder) known(parent string, object []byte, names []string) iter.Seq2[string, jsontext.Value] {
+	return func(yield func(string, jsontext.Value) bool) {
+		seen := 0
+		for name, v := range members(object) {
+			i := slices.Index(names, string(name))
+			switch {
+			case i < 0:
+				d.unknown(parent, name, names)
+				continue
+			case seen&(1<<i) != 0:
+				d.p.add(join(parent, name), "doubled member")
+			case !yield(names[i], v):
+				return
+			}
+			seen |= 1 << i
 		}
-	case "source":
-		d.e.Source = d.text("source", v)
-	default:
-		return d.headMember(name, v)
 	}
-	return true
 }
 
-// headMember reads one of the members that the head keeps.
-func (d *decoder) headMember(name []byte, v jsontext.Value) bool {
-	switch string(name) {
+// headMember reads one of headNames.
+func (d *decoder) headMember(name string, v jsontext.Value) {
+	switch name {
 	case "external_id":
 		d.e.ExternalID = d.externalID(v)
 	case "id":
@@ -114,10 +122,7 @@ func (d *decoder) headMember(name []byte, v jsontext.Value) bool {
 		d.e.ExpiresAt = d.time("expires_at", v)
 	case "meta":
 		d.e.Meta = d.meta(v)
-	default:
-		return false
 	}
-	return true
 }
 
 func (d *decoder) text(path string, v jsontext.Value) string {
@@ -165,19 +170,12 @@ func (d *decoder) externalID(v jsontext.Value) *ExternalID {
 		return nil
 	}
 	x := new(ExternalID)
-	var names nameSet
-	for name, v := range members(v) {
-		switch string(name) {
+	for name, v := range d.known("external_id", v, []string{"field", "value"}) {
+		switch name {
 		case "field":
 			x.Field = d.text("external_id.field", v)
 		case "value":
 			x.Value = jsontext.Value(bytes.Clone(v))
-		default:
-			d.unknown("external_id", name, []string{"field", "value"})
-			continue
-		}
-		if !names.add(name) {
-			d.p.add(join("external_id", name), "doubled member")
 		}
 	}
 	return x
@@ -188,19 +186,12 @@ func (d *decoder) match(v jsontext.Value) *Match {
 		return nil
 	}
 	m := new(Match)
-	var names nameSet
-	for name, v := range members(v) {
-		switch string(name) {
+	for name, v := range d.known("match", v, []string{"all", "any"}) {
+		switch name {
 		case "all":
 			m.All = d.conditions("match.all", v)
 		case "any":
 			m.Any = d.conditions("match.any", v)
-		default:
-			d.unknown("match", name, []string{"all", "any"})
-			continue
-		}
-		if !names.add(name) {
-			d.p.add(join("match", name), "doubled member")
 		}
 	}
 	return m
@@ -212,11 +203,7 @@ func (d *decoder) conditions(path string, v jsontext.Value) []Condition {
 	if !d.object(path, v) {
 		return list
 	}
-	var names nameSet
 	for name, v := range members(v) {
-		if !names.add(name) {
-			d.p.add(join(path, name), "doubled member; letter case does not tell fields apart")
-		}
 		list = append(list, Condition{Field: string(name), Value: jsontext.Value(bytes.Clone(v))})
 	}
 	return list
@@ -237,12 +224,13 @@ func (d *decoder) keys(v jsontext.Value) []string {
 	return keys
 }
 
-func (d *decoder) time(path string, v jsontext.Value) time.Time {
+func (d *decoder) time(path string, v jsontext.Value) (t time.Time) {
 	text := d.text(path, v)
-	var t time.Time
-	if v[0] == '"' && t.UnmarshalText([]byte(text)) != nil {
+	switch {
+	case v[0] != '"':
+	case t.UnmarshalText([]byte(text)) != nil || strings.Contains(text, ","): // which package time lets pass
 		d.p.add(path, "must be an RFC 3339 time such as 2026-11-23T10:00:00Z")
-	} else if v[0] == '"' && t.Unix() < 0 {
+	case t.Unix() < 0:
 		d.p.add(path, "must not lie before 1970")
 	}
 	return t

@@ -69,7 +69,7 @@ var canons = sync.Pool{New: func() any { return new(canon) }}
 
 func (c *canon) free() {
 	const worthKeeping = 64 << 10
-	if cap(c.out) <= worthKeeping {
+	if cap(c.out)+cap(c.sorted) <= worthKeeping {
 		canons.Put(c)
 	}
 }
@@ -92,12 +92,11 @@ func (c *canon) object(b []byte, i int) int {
 	c.out = append(c.out, '{')
 	ordered := true
 	for i = skipSpace(b, i+1); b[i] != '}'; {
-		begin, nameAt := len(c.out), i
-		_, i = memberAt(b, i)
-		c.out = appendCanonical(c.out, jsontext.Value(b[nameAt:skipString(b, nameAt)]))
+		begin, nameEnd := len(c.out), skipString(b, i)
+		c.out = appendCanonical(c.out, jsontext.Value(b[i:nameEnd]))
 		s := span{begin: begin, nameEnd: len(c.out)}
 		c.out = append(c.out, ':')
-		i = skipComma(b, c.value(b, i))
+		i = skipComma(b, c.value(b, skipColon(b, nameEnd)))
 		c.out = append(c.out, ',')
 		s.end = len(c.out)
 		c.spans = append(c.spans, s)

@@ -136,16 +136,14 @@ type merge struct {
 
 func (m *merge) prepare(fields, set jsontext.Value, unset []string) error {
 	var p problems
-	for path, v := range map[string]jsontext.Value{"fields": set, "event.fields": fields} {
+	for _, v := range []jsontext.Value{set, fields} {
 		if v == nil {
 			continue
 		}
-		if f := checkObject(path, v); f != nil {
+		if f := checkObject("fields", v); f != nil {
 			p.add(f.Path, f.Detail)
+			return p.err("")
 		}
-	}
-	if err := p.err(""); err != nil {
-		return err
 	}
 	if set != nil {
 		for name, v := range members(set) {

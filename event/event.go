@@ -1,6 +1,7 @@
 package event
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -132,24 +133,30 @@ type problems struct {
 }
 
 func (p *problems) add(path, detail string) {
-	root, _, _ := strings.Cut(path, ".")
-	for _, s := range p.settled {
-		if s == root {
-			return
-		}
-	}
-	if len(p.list) < maxProblems {
+	if len(p.list) < maxProblems && !slices.Contains(p.settled, root(path)) {
 		p.list = append(p.list, FieldError{path, detail})
 	}
 }
 
-// settle keeps add from saying more about the members that have a problem by now.
+// settle keeps add from saying more about the members that have a problem by
+// now. Those that name the record stand for each other.
 func (p *problems) settle(more ...string) {
 	for _, f := range p.list {
-		root, _, _ := strings.Cut(f.Path, ".")
-		p.settled = append(p.settled, root)
+		more = append(more, root(f.Path))
 	}
-	p.settled = append(p.settled, more...)
+	naming := []string{"external_id", "id", "match"}
+	if slices.ContainsFunc(more, func(member string) bool { return slices.Contains(naming, member) }) {
+		more = append(more, naming...)
+	}
+	p.settled = more
+}
+
+// root is the event's member that a path begins with.
+func root(path string) string {
+	if i := strings.IndexAny(path, ".["); i >= 0 {
+		return path[:i]
+	}
+	return path
 }
 
 // err is nil where nothing was found.

@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,10 @@ type fieldFacts struct {
 
 // fieldFacts walks over Fields unless Decode has done so.
 func (e *Event) fieldFacts() fieldFacts {
-	if len(e.Fields) == len(e.facts.of) && (len(e.Fields) == 0 || &e.Fields[0] == &e.facts.of[0]) {
+	switch {
+	case e.Fields == nil:
+		return fieldFacts{}
+	case len(e.Fields) > 0 && len(e.Fields) == len(e.facts.of) && &e.Fields[0] == &e.facts.of[0]:
 		return e.facts
 	}
 	if err := checkObject("fields", e.Fields); err != nil {
@@ -51,6 +55,7 @@ func (e *Event) IDsOf() []string { return slices.Clone(e.fieldFacts().ids) }
 type fieldWalk struct {
 	b     []byte
 	path  []step
+	names [][]byte // of the objects around the place at hand, innermost last
 	facts fieldFacts
 	p     problems
 }
@@ -63,7 +68,7 @@ type step struct {
 
 // scanFields walks over an object that is well formed.
 func scanFields(fields jsontext.Value) fieldFacts {
-	w := fieldWalk{b: fields, path: make([]step, 0, 8)}
+	w := fieldWalk{b: fields, path: make([]step, 0, 8), names: make([][]byte, 0, 24)}
 	w.facts.of = fields
 	w.object(skipSpace(fields, 0))
 	w.facts.problems = w.p.list
@@ -85,10 +90,8 @@ func (w *fieldWalk) value(i int) int {
 }
 
 func (w *fieldWalk) object(i int) int {
-	var few [fewNames][]byte
-	names := nameSet{few: few[:0]}
-	count, reference := 0, false
-	for i = skipSpace(w.b, i+1); w.b[i] != '}'; count++ {
+	mine, reference := len(w.names), false
+	for i = skipSpace(w.b, i+1); w.b[i] != '}'; {
 		name, at := memberAt(w.b, i)
 		w.path = append(w.path, step{name: name})
 		if string(name) == idOf {
@@ -97,16 +100,52 @@ func (w *fieldWalk) object(i int) int {
 		} else {
 			w.name(name)
 		}
-		if !names.add(name) {
-			w.problem("doubled member; letter case does not tell fields apart")
-		}
+		w.names = append(w.names, name)
 		i = skipComma(w.b, w.value(at))
 		w.path = w.path[:len(w.path)-1]
 	}
-	if reference && (count > 1 || !w.atField()) {
+	w.findDoubled(w.names[mine:])
+	if reference && (len(w.names)-mine > 1 || !w.atField()) {
 		w.problem(`{"` + idOf + `": "key"} stands alone, in the place of one field's value`)
 	}
+	w.names = w.names[:mine]
 	return i + 1
+}
+
+// findDoubled reports names of one object that letter case alone tells apart, or nothing does.
+func (w *fieldWalk) findDoubled(names [][]byte) {
+	for i := range doubled(names) {
+		w.path = append(w.path, step{name: names[i]})
+		w.problem(doubledName)
+		w.path = w.path[:len(w.path)-1]
+	}
+}
+
+const doubledName = "doubled member; letter case does not tell fields apart"
+
+// doubled yields the index of each name that an earlier one equals but for letter case.
+func doubled[T ~string | ~[]byte](names []T) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		const few = 24 // to compare with each other
+		var earlier map[string]bool
+		if len(names) > few {
+			earlier = make(map[string]bool, len(names))
+		}
+		for i, name := range names {
+			double := false
+			if earlier != nil {
+				low := strings.ToLower(string(name))
+				double, earlier[low] = earlier[low], true
+			} else {
+				for _, n := range names[:i] {
+					double = double || len(n) == len(name) && strings.EqualFold(string(n), string(name))
+				}
+			}
+			if double && !yield(i) {
+				return
+			}
+		}
+	}
 }
 
 func (w *fieldWalk) array(i int) int {

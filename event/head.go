@@ -22,10 +22,8 @@ func DecodeHead(head []byte, e *Event) error {
 		return fmt.Errorf("event head: %s", f.Detail)
 	}
 	d := decoder{e: e}
-	for name, v := range members(head) {
-		if !d.headMember(name, v) {
-			return fmt.Errorf("event head: unknown member %s", join("", name))
-		}
+	for name, v := range d.known("", head, headNames) {
+		d.headMember(name, v)
 	}
 	if err := d.p.err(e.Key); err != nil {
 		return fmt.Errorf("event head: %w", err)

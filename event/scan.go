@@ -3,7 +3,6 @@ package event
 import (
 	"bytes"
 	"iter"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -22,12 +21,16 @@ func skipSpace(b []byte, i int) int {
 
 // skipString returns the end of the string whose opening quote is at i.
 func skipString(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
-			i++
+	for begin := i + 1; ; {
+		i += 1 + bytes.IndexByte(b[i+1:], '"')
+		escapes := 0
+		for i-escapes > begin && b[i-escapes-1] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i + 1
 		}
 	}
-	return i + 1
 }
 
 // skipScalar returns the end of the number or literal that begins at i.
@@ -74,8 +77,11 @@ func skipComma(b []byte, i int) int {
 // memberAt returns the name of the member that begins at i, and where its value does.
 func memberAt(b []byte, i int) (name []byte, value int) {
 	end := skipString(b, i)
-	return unquote(b[i:end]), skipSpace(b, skipSpace(b, end)+1)
+	return unquote(b[i:end]), skipColon(b, end)
 }
+
+// skipColon returns where the value of a member begins whose name ends at i.
+func skipColon(b []byte, i int) int { return skipSpace(b, skipSpace(b, i)+1) }
 
 // members yields the members of an object in their order: the name, unquoted,
 // and the value without the space around it.
@@ -123,35 +129,4 @@ func checkSyntax(data []byte) *Error {
 	}
 	path, detail := syntaxProblem(data)
 	return &Error{Code: CodeMalformed, Fields: []FieldError{{path, detail}}}
-}
-
-// nameSet finds names that stand twice in one object, whatever their letter case.
-type nameSet struct {
-	few  [][]byte // the first ones, compared one by one
-	many map[string]struct{}
-}
-
-const fewNames = 16
-
-// add says whether the name is new.
-func (s *nameSet) add(name []byte) bool {
-	if s.many == nil {
-		for _, n := range s.few {
-			if len(n) == len(name) && bytes.EqualFold(n, name) {
-				return false
-			}
-		}
-		if len(s.few) < fewNames {
-			s.few = append(s.few, name)
-			return true
-		}
-		s.many = make(map[string]struct{}, 4*fewNames)
-		for _, n := range s.few {
-			s.many[strings.ToLower(string(n))] = struct{}{}
-		}
-	}
-	low := strings.ToLower(string(name))
-	_, old := s.many[low]
-	s.many[low] = struct{}{}
-	return !old
 }

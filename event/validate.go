@@ -175,12 +175,13 @@ func (m *Match) validate(p *problems) {
 	if len(list) == 0 {
 		p.add(path, "needs at least one field")
 	}
-	var names nameSet
-	for _, c := range list {
+	names := make([]string, len(list))
+	for i, c := range list {
 		c.validate(p, join(path, []byte(c.Field)))
-		if !names.add([]byte(c.Field)) {
-			p.add(join(path, []byte(c.Field)), "doubled member; letter case does not tell fields apart")
-		}
+		names[i] = c.Field
+	}
+	for i := range doubled(names) {
+		p.add(join(path, []byte(names[i])), doubledName)
 	}
 }
 
@@ -279,7 +280,8 @@ func (e *Event) validateLabels(p *problems) {
 	}
 	checkLabel(p, "source", e.Source, maxSource)
 	for name, text := range e.Meta {
-		checkLabel(p, join("meta", []byte(name)), name+text, MaxSize)
+		checkLabel(p, "meta", name, MaxSize)
+		checkLabel(p, join("meta", []byte(name)), text, MaxSize)
 	}
 	if len(e.Meta) > MaxMeta {
 		p.add("meta", fmt.Sprintf("more than %d members", MaxMeta))

@@ -43,11 +43,7 @@ func (s *Server) getEvent(w http.ResponseWriter, r *http.Request, key string) er
 }
 
 func (s *Server) answerRecord(w http.ResponseWriter, r *http.Request, record *store.Record) error {
-	d, err := document(record, s.mayRead(r))
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, d)
+	return writeJSON(w, http.StatusOK, document(record, s.mayRead(r)))
 }
 
 // settled says whether waiting for an event is over.
@@ -114,23 +110,15 @@ func (s *Server) listEvents(w http.ResponseWriter, r *http.Request, _ string) er
 	if err != nil {
 		return err
 	}
-	events, err := s.documents(r, page.Records)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, api.EventPage{Events: events, NextCursor: page.Next})
+	return writeJSON(w, http.StatusOK, api.EventPage{Events: s.documents(r, page.Records), NextCursor: page.Next})
 }
 
-func (s *Server) documents(r *http.Request, records []store.Record) ([]api.Document, error) {
+func (s *Server) documents(r *http.Request, records []store.Record) []api.Document {
 	list, may := make([]api.Document, len(records)), s.mayRead(r)
 	for i := range records {
-		d, err := document(&records[i], may)
-		if err != nil {
-			return nil, err
-		}
-		list[i] = d
+		list[i] = document(&records[i], may)
 	}
-	return list, nil
+	return list
 }
 
 // listStuck is GET /v1/stuck.
@@ -150,12 +138,8 @@ func (s *Server) listStuck(w http.ResponseWriter, r *http.Request, _ string) err
 	if err != nil {
 		return err
 	}
-	stuck, err := s.documents(r, page.Records)
-	if err != nil {
-		return err
-	}
 	return writeJSON(w, http.StatusOK, api.StuckPage{
-		Stuck: stuck, Total: page.Total, NextCursor: page.Next, Summary: summary(page.Summary),
+		Stuck: s.documents(r, page.Records), Total: page.Total, NextCursor: page.Next, Summary: summary(page.Summary),
 	})
 }
 
@@ -209,11 +193,7 @@ func (s *Server) streamRecords(w http.ResponseWriter, r *http.Request, f store.F
 
 func writeDocuments(out *stream, records []store.Record, mayRead bool) error {
 	for i := range records {
-		d, err := document(&records[i], mayRead)
-		if err != nil {
-			return err
-		}
-		line, err := marshal(d)
+		line, err := marshal(document(&records[i], mayRead))
 		if err != nil {
 			return err
 		}

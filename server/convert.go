@@ -43,7 +43,8 @@ func waitsFor(e *event.Event) []string {
 	return all
 }
 
-// acceptedEvent is the event of a record, put together again.
+// acceptedEvent is the event of a record, put together again. With an error it
+// lacks what could not be read.
 func acceptedEvent(r *store.Record) (*event.Event, error) {
 	e := &event.Event{
 		Key: r.Key, Object: r.Route.Object, Operation: event.Operation(r.Route.Operation), Source: r.Source,
@@ -51,15 +52,16 @@ func acceptedEvent(r *store.Record) (*event.Event, error) {
 	if len(r.Payload) > 0 {
 		e.Fields = r.Payload
 	}
+	if len(r.Head) == 0 {
+		return e, nil
+	}
 	return e, event.DecodeHead(r.Head, e)
 }
 
-// document shows a record. Payloads are left out unless the peer may read them.
-func document(r *store.Record, mayRead bool) (api.Document, error) {
-	e, err := acceptedEvent(r)
-	if err != nil {
-		return api.Document{}, err
-	}
+// document shows a record, also one of which parts can't be read: it is the
+// operator's way to find it. Payloads are left out unless the peer may read them.
+func document(r *store.Record, mayRead bool) api.Document {
+	e, _ := acceptedEvent(r)
 	d := api.Document{
 		Key: r.Key, Seq: uint64(r.Seq), State: r.State.String(), Object: e.Object, Operation: string(e.Operation),
 		ID: e.ID, Lane: r.Lane, After: e.After, NotBefore: at(e.NotBefore), ExpiresAt: at(e.ExpiresAt),
@@ -78,7 +80,7 @@ func document(r *store.Record, mayRead bool) (api.Document, error) {
 	for _, t := range r.History {
 		d.History = append(d.History, transition(t, mayRead))
 	}
-	return d, nil
+	return d
 }
 
 // standing adds what belongs to the state that the event is in.

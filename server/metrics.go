@@ -133,7 +133,7 @@ func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descConnections, float64(c.s.conns.total()))
 	gauge(descInfo, 1, c.s.version)
-	if !c.s.ready.Load() {
+	if !c.s.isReady() {
 		return
 	}
 	c.collectDispatch(gauge)

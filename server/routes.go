@@ -176,7 +176,7 @@ func (s *Server) admit(rt *route, p peer) *api.Problem {
 		return nil
 	case s.stopping.Err() != nil:
 		return api.CodeStopping.Problem("")
-	case !s.ready.Load():
+	case !s.isReady():
 		return api.CodeStarting.Problem("")
 	case !s.rules.Load().allow(p, rt.right):
 		return forbidden(rt.right)

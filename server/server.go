@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,7 +79,8 @@ type Server struct {
 	backups  slots
 	names    userNames
 	rates    rates
-	ready    atomic.Bool
+	ready    chan struct{} // closed by Ready
+	setReady sync.Once
 	stopping context.Context // ends when the stop begins
 	stop     context.CancelFunc
 }
@@ -91,7 +93,7 @@ func New(c Config, d Deps) *Server {
 		outbox: d.Outbox, dispatch: d.Dispatch, schema: d.Schema, segment: d.Segment, log: log,
 		version: c.Version, grace: c.Grace, started: time.Now(),
 		rate: newRateLimit(c.Rate), conns: newPerUID(c.Connections), waiters: newPerUID(maxWaiters),
-		feeds: newSlots(maxFeeds), backups: newSlots(1),
+		feeds: newSlots(maxFeeds), backups: newSlots(1), ready: make(chan struct{}),
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	if s.grace == 0 {
@@ -115,8 +117,17 @@ func (s *Server) Reload(c Config) {
 	s.conns.set(c.Connections)
 }
 
-// Ready makes the server accept.
-func (s *Server) Ready() { s.ready.Store(true) }
+// Ready makes the server accept. It may be called more than once.
+func (s *Server) Ready() { s.setReady.Do(func() { close(s.ready) }) }
+
+func (s *Server) isReady() bool {
+	select {
+	case <-s.ready:
+		return true
+	default:
+		return false
+	}
+}
 
 // Stop makes the server answer 503 stopping to new requests and ends waits and
 // feeds. It does not block and may be called more than once; Serve does it when

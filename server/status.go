@@ -114,9 +114,10 @@ func (s *Server) confirmation(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	detail := "the org changed; if it is the right one, resume with accept_org"
-	if st.Facts.Restored {
-		detail = "the store was restored: what it calls pending may have been delivered since; resume with accept_restore"
+	detail := "the store was restored: what it calls pending may have been delivered since; resume with accept_restore"
+	if other := st.Facts.OtherOrg; other != "" {
+		detail = "the login leads to org " + other + ", the outbox belongs to " + st.Facts.OrgID +
+			"; if the other is the right one, resume with accept_org"
 	}
 	return api.CodeConfirmationNeeded.Problem(detail)
 }
@@ -140,7 +141,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request, _ string) error 
 	switch {
 	case s.stopping.Err() != nil:
 		return api.CodeStopping.Problem("")
-	case !s.ready.Load():
+	case !s.isReady():
 		return api.CodeStarting.Problem("")
 	}
 	return writeJSON(w, http.StatusOK, api.Health{Status: "ok"})
@@ -187,8 +188,8 @@ func (c *counter) Write(b []byte) (int, error) {
 // Rates are counted over the last rateWindow, from samples taken every
 // rateEvery.
 const (
-	rateWindow = 10 * time.Second
-	rateEvery  = time.Second
+	rateWindow = 30 * time.Second
+	rateEvery  = 5 * time.Second
 )
 
 // sample is what the rates are made of. Delivered counts also what was
@@ -236,15 +237,18 @@ func (r *rates) now(s sample) api.Rates {
 	}
 }
 
-// sampleRates runs until ctx ends.
+// sampleRates runs until ctx ends, from when the server is ready.
 func (s *Server) sampleRates(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-s.ready:
+	}
 	tick := time.NewTicker(rateEvery)
 	defer tick.Stop()
 	for {
-		if s.ready.Load() {
-			if st, err := s.outbox.Status(ctx); err == nil {
-				s.rates.add(sampleOf(&st))
-			}
+		if st, err := s.outbox.Status(ctx); err == nil {
+			s.rates.add(sampleOf(&st))
 		}
 		select {
 		case <-ctx.Done():

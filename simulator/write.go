@@ -1,0 +1,323 @@
+package simulator
+
+import (
+	"time"
+)
+
+// assignment is one field's new value, in normal form.
+type assignment struct {
+	field *field
+	value string
+}
+
+// parentRef sets a lookup by the external id of the parent.
+type parentRef struct {
+	lookup *field
+	key    *field // of the parent
+	value  string
+}
+
+// write is what one row of a request asks for.
+type write struct {
+	id       string // update, delete: of 18 characters
+	keyValue string // upsert: the key's value in normal form
+	set      []assignment
+	parents  []parentRef
+	err      *rowError // found before the org was asked
+}
+
+// outcome is what became of a write.
+type outcome struct {
+	id      string
+	created bool
+	err     *rowError
+}
+
+func failed(err *rowError) outcome { return outcome{err: err} }
+
+// prepare applies all checks that need no other row. It wants schema held for
+// reading, not the rows.
+func (w *write) prepare(obj *object) {
+	if w.err != nil {
+		return
+	}
+	for _, a := range w.set {
+		if w.err = a.field.check(a.value); w.err != nil {
+			return
+		}
+	}
+	for _, r := range obj.rules {
+		for _, a := range w.set {
+			if a.field == r.field && a.value != "" && r.pattern.MatchString(a.value) {
+				w.err = refuse("FIELD_CUSTOM_VALIDATION_EXCEPTION", r.message, r.field.Name)
+				return
+			}
+		}
+	}
+}
+
+// chunk is a transaction of up to 200 rows: it holds the org.
+type chunk struct {
+	org   *org
+	via   string
+	job   string
+	at    time.Time
+	first uint64   // rows with higher numbers were created by this chunk
+	undo  []func() // kept only when the chunk may be rolled back
+	whole bool     // all or nothing
+	mark  int      // effects before the chunk
+}
+
+// begin locks the rows until end. The caller holds schema for reading.
+func (o *org) begin(via, job string, whole bool) *chunk {
+	o.mu.Lock()
+	return &chunk{org: o, via: via, job: job, at: o.clock.now(), first: o.num, whole: whole, mark: len(o.effects)}
+}
+
+func (c *chunk) end() { c.org.mu.Unlock() }
+
+// rollback undoes everything since begin.
+func (c *chunk) rollback() {
+	for i := len(c.undo) - 1; i >= 0; i-- {
+		c.undo[i]()
+	}
+	c.org.effects = c.org.effects[:c.mark]
+}
+
+func (c *chunk) reversible(undo func()) {
+	if c.whole {
+		c.undo = append(c.undo, undo)
+	}
+}
+
+func (c *chunk) record(operation string, r *record, key *field, w *write) {
+	e := effect{object: r.object.Name, operation: operation, id: r.id, via: c.via, job: c.job, at: c.at}
+	if w != nil {
+		e.set = w.set
+	}
+	if key != nil && key.system == notSystem {
+		e.key, e.keyValue = key, w.keyValue
+	}
+	c.org.effects = append(c.org.effects, e)
+}
+
+// create inserts a row. key is the upsert's field, or nil.
+func (c *chunk) create(obj *object, key *field, w *write) outcome {
+	if err := c.resolve(w); err != nil {
+		return failed(err)
+	}
+	r := c.org.newRecord(obj, newID(obj.prefix, obj.next))
+	r.created, r.modified = c.at, c.at
+	for _, a := range w.set {
+		r.vals[a.field.pos] = a.value
+	}
+	if owner := obj.field("OwnerId"); owner != nil && owner.pos >= 0 && r.vals[owner.pos] == "" {
+		r.vals[owner.pos] = c.org.user
+	}
+	if missing := obj.missing(r.vals); missing != nil {
+		return failed(errMissing(missing))
+	}
+	if err := c.unique(w.set, nil); err != nil {
+		return failed(err)
+	}
+	obj.next++
+	obj.insert(r)
+	c.reversible(func() { obj.purge(r) })
+	c.record("create", r, key, w)
+	return outcome{id: r.id, created: true}
+}
+
+// update changes a row found by its id.
+func (c *chunk) update(obj *object, w *write) outcome {
+	r, err := c.find(obj, w.id)
+	if err != nil {
+		return failed(err)
+	}
+	return c.change(r, nil, w)
+}
+
+// change gives a row new values. One that alters nothing has no effect.
+func (c *chunk) change(r *record, key *field, w *write) outcome {
+	if err := c.resolve(w); err != nil {
+		return failed(err)
+	}
+	var cleared []string
+	changed := false
+	for _, a := range w.set {
+		changed = changed || !a.field.same(r.vals[a.field.pos], a.value)
+		if a.field.Required && a.value == "" {
+			cleared = append(cleared, a.field.Name)
+		}
+	}
+	if cleared != nil {
+		return failed(errMissing(cleared))
+	}
+	if err := c.unique(w.set, r); err != nil {
+		return failed(err)
+	}
+	if changed {
+		c.assign(r, w.set)
+		c.record("update", r, key, w)
+	}
+	return outcome{id: r.id}
+}
+
+func (c *chunk) assign(r *record, set []assignment) {
+	if c.whole {
+		vals, modified := append([]string(nil), r.vals...), r.modified
+		c.reversible(func() {
+			r.object.leave(r)
+			r.vals, r.modified = vals, modified
+			r.object.enter(r)
+		})
+	}
+	for _, a := range set {
+		f := a.field
+		if f.indexed() && r.vals[f.pos] != "" {
+			f.live.remove(f.key(r.vals[f.pos]), r)
+		}
+		r.vals[f.pos] = a.value
+		if f.indexed() && a.value != "" {
+			f.live.add(f.key(a.value), r)
+		}
+	}
+	r.modified = c.at
+}
+
+// upsert updates the row that has the key, or creates one with it. Of the key
+// Id there is nothing to create from but null.
+func (c *chunk) upsert(obj *object, key *field, w *write, updateOnly bool) outcome {
+	if key.system == sysID {
+		if w.keyValue == "" {
+			return c.create(obj, nil, w)
+		}
+		w.id = w.keyValue
+		return c.update(obj, w)
+	}
+	switch rows := key.find(w.keyValue); {
+	case len(rows) > 1:
+		return failed(errManyRows(key, rows))
+	case len(rows) == 1:
+		return c.change(rows[0], key, w)
+	case updateOnly:
+		return failed(errNoResource())
+	default:
+		w.set = append(w.set, assignment{key, w.keyValue})
+		return c.create(obj, key, w)
+	}
+}
+
+// delete puts a row into the recycle bin, or past it.
+func (c *chunk) delete(obj *object, id string, hard bool) outcome {
+	r, err := c.find(obj, id)
+	if err != nil {
+		return failed(err)
+	}
+	if hard {
+		obj.purge(r)
+	} else {
+		obj.bin(r, true)
+		c.reversible(func() { obj.bin(r, false) })
+	}
+	r.modified = c.at
+	c.record("delete", r, nil, nil)
+	return outcome{id: r.id}
+}
+
+func (o *object) bin(r *record, deleted bool) {
+	o.leave(r)
+	r.deleted = deleted
+	o.enter(r)
+}
+
+func (o *object) purge(r *record) {
+	o.leave(r)
+	r.purged = true
+	delete(o.rows, r.id)
+}
+
+// find returns the live row with an id of 18 characters.
+func (c *chunk) find(obj *object, id string) (*record, *rowError) {
+	switch r := obj.rows[id]; {
+	case id[:3] != obj.prefix:
+		return nil, errWrongID("Record ID", id, "Id")
+	case r == nil:
+		return nil, errNoRow()
+	case r.deleted:
+		return nil, errDeleted()
+	default:
+		return r, nil
+	}
+}
+
+// resolve turns parents' external ids into ids and looks at every lookup.
+func (c *chunk) resolve(w *write) *rowError {
+	for _, p := range w.parents {
+		id, err := c.parent(p)
+		if err != nil {
+			return err
+		}
+		w.set = append(w.set, assignment{p.lookup, id})
+	}
+	w.parents = nil
+	for _, a := range w.set {
+		if a.field.kind != kindReference || a.value == "" {
+			continue
+		}
+		if err := c.reference(a.field, a.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *chunk) parent(p parentRef) (string, *rowError) {
+	switch rows := p.key.find(p.value); len(rows) {
+	case 0:
+		return "", errNoParent(p.key, p.value)
+	case 1:
+		return rows[0].id, nil
+	default:
+		return "", errManyRows(p.key, rows).at(0)
+	}
+}
+
+// reference checks that a lookup's id is of a row it may point to.
+func (c *chunk) reference(f *field, id string) *rowError {
+	obj := c.org.byPrefix(id)
+	if obj == nil || !f.targets(obj) {
+		return errWrongID(f.label, id, f.Name)
+	}
+	switch r := obj.rows[id]; {
+	case r == nil:
+		return refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+	case r.deleted:
+		return refuse("ENTITY_IS_DELETED", "entity is deleted")
+	default:
+		return nil
+	}
+}
+
+// unique looks for other rows with the values of unique fields.
+func (c *chunk) unique(set []assignment, self *record) *rowError {
+	for _, a := range set {
+		if !a.field.Unique || a.value == "" {
+			continue
+		}
+		if other := a.field.holder(a.value, self); other != nil {
+			return errDuplicateValue(a.field, other, other.num > c.first)
+		}
+	}
+	return nil
+}
+
+// missing lists the required fields without a value.
+func (o *object) missing(vals []string) []string {
+	var names []string
+	for _, f := range o.required {
+		if f.pos >= 0 && vals[f.pos] == "" && f.kind != kindBool {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}

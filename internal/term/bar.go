@@ -47,14 +47,26 @@ func (b *Bar) Set(n, total int64, note string) {
 	b.draw()
 }
 
+// Pause clears the line so that something else can be written in its place.
+func (b *Bar) Pause() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clear()
+}
+
 // End clears the line. Nothing is drawn after it; it may be called twice.
 func (b *Bar) End() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.ended && b.s.tty && !b.drawn.IsZero() {
-		fmt.Fprint(b.s.w, "\r\x1b[K")
-	}
+	b.clear()
 	b.ended = true
+}
+
+func (b *Bar) clear() {
+	if b.s.tty && !b.drawn.IsZero() {
+		fmt.Fprint(b.s.w, "\r\x1b[K")
+		b.drawn = time.Time{}
+	}
 }
 
 func (b *Bar) draw() {

@@ -165,15 +165,17 @@ func TestNew_RefusesWhatCantWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*Config){
-		"plain http":           func(c *Config) { c.LoginURL = "http://login.salesforce.com" },
-		"no host":              func(c *Config) { c.LoginURL = "login.salesforce.com" },
-		"a path":               func(c *Config) { c.LoginURL += "/services" },
-		"a password":           func(c *Config) { c.LoginURL = "https://a:b@login.salesforce.com" },
-		"no flow":              func(c *Config) { c.Auth.Flow = "" },
-		"no client id":         func(c *Config) { c.Auth.ClientID = "" },
-		"no user":              func(c *Config) { c.Auth.Username = "" },
-		"no key":               func(c *Config) { c.Auth.PrivateKeyPEM = nil },
-		"a key that is none":   func(c *Config) { c.Auth.PrivateKeyPEM = []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n") },
+		"plain http":   func(c *Config) { c.LoginURL = "http://login.salesforce.com" },
+		"no host":      func(c *Config) { c.LoginURL = "login.salesforce.com" },
+		"a path":       func(c *Config) { c.LoginURL += "/services" },
+		"a password":   func(c *Config) { c.LoginURL = "https://a:b@login.salesforce.com" },
+		"no flow":      func(c *Config) { c.Auth.Flow = "" },
+		"no client id": func(c *Config) { c.Auth.ClientID = "" },
+		"no user":      func(c *Config) { c.Auth.Username = "" },
+		"no key":       func(c *Config) { c.Auth.PrivateKeyPEM = nil },
+		"a key that is none": func(c *Config) {
+			c.Auth.PrivateKeyPEM = []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+		},
 		"no secret":            func(c *Config) { c.Auth.Flow = FlowClientCredentials },
 		"no refresh token":     func(c *Config) { c.Auth.Flow = FlowRefreshToken },
 		"version too new":      func(c *Config) { c.APIVersion = "67.0" },

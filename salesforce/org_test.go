@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -217,3 +218,5 @@ func mustNotHold(t *testing.T, what, text string, secrets ...string) {
 		}
 	}
 }
+
+func (l *logBuffer) stdLogger() *log.Logger { return log.New(l, "", 0) }

@@ -1,0 +1,196 @@
+package salesforce
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestClassOfRecord(t *testing.T) {
+	for _, tt := range []struct {
+		code, message string
+		want          Class
+	}{
+		{"UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record or 200 records: 001", Retry},
+		{"STRING_TOO_LONG", "Last Name: data value too large", Permanent},
+		{"string_too_long", "", Permanent},
+		{"FIELD_CUSTOM_VALIDATION_EXCEPTION", "Zip code cannot be REQUEST_LIMIT_EXCEEDED", Permanent},
+		{"INSUFFICIENT_ACCESS_OR_READONLY", "", BadConfig},
+		{"INVALID_FIELD", "No such column 'Foo__c' on sobject of type Account", BadConfig},
+		{"INVALID_FIELD", "Foreign key external ID: A-17 not found for field Sku__c in entity Item__c", Permanent},
+		{"INVALID_FIELD", "Number of fields in header is different from the row. header = 4 row = 3", Permanent},
+		{"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "MyCoolTrigger: System.LimitException: SBQQ:Too many SOQL queries: 101", Split},
+		{"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: execution of BeforeInsert caused by: System.DmlException: first error: UNABLE_TO_LOCK_ROW, unable to", Retry},
+		{"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: first error: FIELD_CUSTOM_VALIDATION_EXCEPTION, no: []", Permanent},
+		{"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: System.NullPointerException: Attempt to de-reference a null object", Split},
+		{"CANNOT_EXECUTE_FLOW_TRIGGER", "Apex CPU time limit exceeded", Split},
+		{"CANNOT_EXECUTE_FLOW_TRIGGER", "The flow failed to access the value", BadConfig},
+		{"APEX_ERROR", "System.DmlException: UNABLE_TO_LOCK_ROW", Retry},
+		{"UNKNOWN_EXCEPTION", "Too many batch retries in the presence of Apex triggers and partial failures.", Split},
+		{"UNKNOWN_EXCEPTION", "An unexpected error occurred. ErrorId: 1-2 (3)", Retry},
+		{"DUPLICATE_VALUE", "duplicate value found: Ext__c duplicates value on record with id: a0A5e000001abcD", Permanent},
+		{"DUPLICATE_VALUE", "Duplicate external id specified: a-1", Retry},
+		{"REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", PauseQuota},
+		{"REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded.", PauseOrg},
+		{"SERVER_UNAVAILABLE", "", Retry},
+		{"EXTERNAL_OBJECT_EXCEPTION", "", Retry},
+		{"CUSTOM_METADATA_LIMIT_EXCEEDED", "", BadConfig},
+		{"NEVER_SEEN_BEFORE", "", Permanent},
+		{"", "", Permanent},
+	} {
+		if got := ClassOfRecord(tt.code, tt.message); got != tt.want {
+			t.Errorf("ClassOfRecord(%s, %q) = %v, want %v", tt.code, tt.message, got, tt.want)
+		}
+	}
+}
+
+func TestCodes_AreCompleteAndNeverAmbiguousOfARecord(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range Codes() {
+		if seen[c.Name] {
+			t.Errorf("%s: twice", c.Name)
+		}
+		seen[c.Name] = true
+		if c.Name != strings.ToUpper(c.Name) || c.Meaning == "" || c.Remedy == "" || c.Class == Ambiguous {
+			t.Errorf("%+v: incomplete", c)
+		}
+		if got, ok := Explain(strings.ToLower(c.Name)); !ok || got != c {
+			t.Errorf("Explain(%s) = %+v, %t", c.Name, got, ok)
+		}
+	}
+	if _, ok := Explain("NOPE"); ok {
+		t.Error("Explain knows NOPE")
+	}
+}
+
+func TestLimitKind(t *testing.T) {
+	for message, want := range map[string]LimitKind{
+		"TotalRequests Limit exceeded.":                                DailyLimit,
+		"ConcurrentRequests (Concurrent API Requests) Limit exceeded.": ConcurrentLimit,
+		"ConcurrentPerOrgLongTxn Limit exceeded.":                      LongTxnLimit,
+		"ConcurrentPerOrgApex Limit exceeded.":                         LongTxnLimit,
+		"":                                                             DailyLimit,
+	} {
+		if got := limitKind("REQUEST_LIMIT_EXCEEDED", message); got != want {
+			t.Errorf("limitKind(%q) = %v, want %v", message, got, want)
+		}
+	}
+	if got := limitKind("SERVER_UNAVAILABLE", "ConcurrentRequests"); got != NotLimit {
+		t.Errorf("limitKind of another code = %v", got)
+	}
+}
+
+func TestParseDuplicate(t *testing.T) {
+	for _, tt := range []struct {
+		message, field string
+		id             ID
+		ok             bool
+	}{
+		{"duplicate value found: Record_Key__c duplicates value on record with id: a0524000005wNw0", "Record_Key__c", "a0524000005wNw0AAE", true},
+		{"duplicate value found: Ext__c duplicates value on record with id: <unknown>", "Ext__c", "", true},
+		{"duplicate value found: <unknown> duplicates value on record with id: <unknown>", "", "", false},
+		{"Already a campaign member.", "", "", false},
+	} {
+		field, id, ok := ParseDuplicate(tt.message)
+		if field != tt.field || id != tt.id || ok != tt.ok {
+			t.Errorf("ParseDuplicate(%q) = %s, %s, %t, want %s, %s, %t", tt.message, field, id, ok, tt.field, tt.id, tt.ok)
+		}
+	}
+}
+
+func TestParseRowError(t *testing.T) {
+	type parts struct {
+		Code, Message string
+		Fields        []string
+	}
+	for s, want := range map[string]parts{
+		"REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name --":                              {"REQUIRED_FIELD_MISSING", "Required fields are missing: [Name]", []string{"Name"}},
+		"ENTITY_IS_DELETED:entity is deleted:--":                                                          {"ENTITY_IS_DELETED", "entity is deleted", nil},
+		"DUPLICATE_VALUE:duplicate value found: Record_Key__c duplicates value on record with id: a05:--": {"DUPLICATE_VALUE", "duplicate value found: Record_Key__c duplicates value on record with id: a05", nil},
+		"X_Y:two:A__c,B.C --": {"X_Y", "two", []string{"A__c", "B.C"}},
+		"FIELD_CUSTOM_VALIDATION_EXCEPTION:line one\nline: two, three:--":                                   {"FIELD_CUSTOM_VALIDATION_EXCEPTION", "line one\nline: two, three", nil},
+		"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY:T: System.LimitException: SBQQ:Too many SOQL queries: 101:--": {"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: System.LimitException: SBQQ:Too many SOQL queries: 101", nil},
+		"INVALID_EMAIL_ADDRESS:Email: invalid email address: not a name --":                                 {"INVALID_EMAIL_ADDRESS", "Email: invalid email address: not a name", nil},
+		"STORAGE_LIMIT_EXCEEDED":                        {"STORAGE_LIMIT_EXCEEDED", "", nil},
+		"STORAGE_LIMIT_EXCEEDED:storage limit exceeded": {"STORAGE_LIMIT_EXCEEDED", "storage limit exceeded", nil},
+		"something went wrong: badly":                   {CodeUnknown, "something went wrong: badly", nil},
+		"":                                              {CodeUnknown, "", nil},
+		":--":                                           {CodeUnknown, ":--", nil},
+	} {
+		code, message, fields := ParseRowError(s)
+		if got := (parts{code, message, fields}); !cmp.Equal(got, want) {
+			t.Errorf("ParseRowError(%q): %s", s, cmp.Diff(want, got))
+		}
+	}
+}
+
+func FuzzParseRowError(f *testing.F) {
+	f.Add("REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name --")
+	f.Add("A:--")
+	f.Fuzz(func(t *testing.T, s string) {
+		code, message, fields := ParseRowError(s)
+		if code == "" || len(message) > len(s) {
+			t.Errorf("ParseRowError(%q) = %q, %q", s, code, message)
+		}
+		for _, name := range fields {
+			if !strings.Contains(s, name) || name == "" {
+				t.Errorf("ParseRowError(%q): field %q", s, name)
+			}
+		}
+		ClassOfRecord(code, message)
+	})
+}
+
+func TestJob_Fault(t *testing.T) {
+	for message, want := range map[string]JobFault{
+		"InvalidBatch : Field name not found : ContactId__c":                                      {"INVALIDBATCH", "Field name not found : ContactId__c", "ContactId__c", true},
+		"ClientInputError : LineEnding is invalid on user data. Current LineEnding setting is LF": {"CLIENTINPUTERROR", "LineEnding is invalid on user data. Current LineEnding setting is LF", "", true},
+		"ExceededQuota : ApiBatchItems Limit exceeded.":                                           {"EXCEEDEDQUOTA", "ApiBatchItems Limit exceeded.", "", false},
+		"something": {CodeUnknown, "something", "", false},
+		"":          {CodeUnknown, "", "", false},
+	} {
+		if got := (Job{ErrorMessage: message}).Fault(); got != want {
+			t.Errorf("Fault of %q = %+v, want %+v", message, got, want)
+		}
+	}
+}
+
+func TestRecorded_RowLocks(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("testdata", "recorded", "rest-errors.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &answers); err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range answers {
+		faults, ok := jsonFaults(400, body)
+		if !ok || classOfCall(400, faults[0].code(), faults[0].Message) != Retry {
+			t.Errorf("%s: %v, %t", name, faults, ok)
+		}
+	}
+}
+
+func TestParseID(t *testing.T) {
+	for s, want := range map[string]ID{
+		"0015g00000Kp7Qa":    "0015g00000Kp7QaAAJ",
+		"0015g00000Kp7QaAAJ": "0015g00000Kp7QaAAJ",
+		"00D5e000000abcd":    "00D5e000000abcdEAA",
+		"0015g00000Kp7QaAAK": "",
+		"0015g00000kp7qaAAJ": "",
+		"0015g00000Kp7Q":     "",
+		"0015g00000Kp7Q/":    "",
+		"0015g00000Kp7QäAJ":  "",
+		"":                   "",
+	} {
+		got, err := ParseID(s)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("ParseID(%q) = %q, %v, want %q", s, got, err, want)
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/outboxd/outboxd/salesforce"
+	"github.com/outboxd/outboxd/store"
+)
+
+// Dispatcher sends what waits in an outbox to an org. Run does the work; the
+// other methods may be called at any time, from any goroutine.
+type Dispatcher struct {
+	cfg     atomic.Pointer[Config]
+	outbox  Outbox
+	org     Org // nil: not configured
+	log     *slog.Logger
+	breaker *breaker
+	budget  *budget
+	metrics *metrics
+	poke    chan struct{} // capacity 1: look again
+	flush   atomic.Bool
+
+	term     store.Term     // set by Run before any attempt
+	attempts sync.WaitGroup // goroutines that Run waits for
+
+	mu       sync.Mutex
+	identity *salesforce.Identity
+	running  map[store.Route]int
+	served   map[store.Route]uint64
+	turn     uint64
+	rest     int // REST slots taken
+	jobs     int // bulk slots taken
+	traits   map[store.Route]learned
+	warned   map[string]bool
+}
+
+// learned is what a describe said about a route, for a while.
+type learned struct {
+	traits
+	until time.Time
+}
+
+// traitsFor is how long what a describe said is planned with. An attempt asks again.
+const traitsFor = 10 * time.Minute
+
+// New makes a Dispatcher. org is nil where none is configured: events are then
+// kept, and nothing is sent.
+func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
+	c := cfg.defaulted()
+	d := &Dispatcher{
+		outbox: outbox, org: org, log: log,
+		breaker: newBreaker(c.Retry.Initial, c.Retry.Max, time.Now),
+		budget:  newBudget(c.Budget.Reserve, c.REST.Concurrency),
+		poke:    make(chan struct{}, 1),
+		running: make(map[store.Route]int),
+		served:  make(map[store.Route]uint64),
+		traits:  make(map[store.Route]learned),
+		warned:  make(map[string]bool),
+	}
+	d.cfg.Store(c)
+	d.metrics = newMetrics()
+	if org == nil {
+		d.breaker.setCondition(ReasonNotConfigured)
+	}
+	return d
+}
+
+// Configure replaces the configuration: attempts that start afterwards follow
+// it. Retry's times for probes, the budget's reserve and the REST concurrency
+// stay as they were at New.
+func (d *Dispatcher) Configure(cfg Config) {
+	d.cfg.Store(cfg.defaulted())
+	d.mu.Lock()
+	clear(d.traits)
+	clear(d.warned)
+	d.mu.Unlock()
+	d.Poke()
+}
+
+func (d *Dispatcher) config() *Config { return d.cfg.Load() }
+
+// Breaker says whether anything is sent, and if not, why.
+func (d *Dispatcher) Breaker() BreakerStatus { return d.breaker.status() }
+
+// Budget says how much of the org's API calls is used; false before its first answer.
+func (d *Dispatcher) Budget() (Budget, bool) { return d.budget.current() }
+
+// Identity is whom the newest login made us; false before the first.
+func (d *Dispatcher) Identity() (salesforce.Identity, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.identity == nil {
+		return salesforce.Identity{}, false
+	}
+	return *d.identity, true
+}
+
+// Flush sends what waits for company as soon as there are free slots.
+func (d *Dispatcher) Flush() {
+	d.flush.Store(true)
+	d.Poke()
+}
+
+// Poke makes the dispatcher look again, after a pause or resume for example.
+func (d *Dispatcher) Poke() {
+	select {
+	case d.poke <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// Run takes over the outbox, resumes the attempts that it finds unfinished, and
+// dispatches until ctx ends. Then REST calls under way may finish within
+// REST.Grace, jobs are left at the org with their phase on disk, and every
+// goroutine has ended when Run returns. It returns an error only if it can't go
+// on: store.ErrFenced when another took over the outbox, or the store is gone.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var fatal atomic.Pointer[error]
+	stop := func(err error) {
+		if err != nil && ctx.Err() == nil {
+			fatal.CompareAndSwap(nil, &err)
+			cancel()
+		}
+	}
+	stop(d.run(ctx, stop))
+	cancel()
+	d.attempts.Wait()
+	if err := fatal.Load(); err != nil {
+		return fmt.Errorf("dispatch: %w", *err)
+	}
+	return nil
+}
+
+// run is Run but for the ending: it returns when ctx ends or it can't go on.
+func (d *Dispatcher) run(ctx context.Context, stop func(error)) (err error) {
+	if d.term, err = durable(ctx, d, "hold", d.outbox.Hold); err != nil {
+		return err
+	}
+	unfinished, err := durable(ctx, d, "unfinished", func(ctx context.Context) ([]store.Attempt, error) {
+		return d.outbox.Unfinished(ctx, d.term)
+	})
+	if err != nil {
+		return err
+	}
+	d.attempts.Go(func() { stop(d.sweep(ctx)) })
+	if d.org != nil {
+		d.meetOrg(ctx)
+		for _, a := range unfinished {
+			d.start(ctx, a.Route, a.Kind, stop, func() error { return d.resume(ctx, a) })
+		}
+		d.attempts.Go(func() { stop(d.verify(ctx)) })
+	}
+	return d.loop(ctx, stop)
+}
+
+// start runs one attempt in a goroutine of its own, and counts its slot.
+func (d *Dispatcher) start(ctx context.Context, r store.Route, k store.Kind, stop func(error), work func() error) {
+	d.mu.Lock()
+	d.turn++
+	d.served[r] = d.turn
+	d.mu.Unlock()
+	d.occupy(r, k, 1)
+	d.attempts.Go(func() {
+		defer d.Poke()
+		defer d.occupy(r, k, -1)
+		if err := work(); err != nil && ctx.Err() == nil {
+			// What is left are the store's errors and broken invariants: the
+			// attempt is on disk, and a new start resumes it.
+			stop(fmt.Errorf("%s %s by %s: %w", r.Operation, r.Object, k, err))
+		}
+	})
+}
+
+// occupy takes slots or gives them back.
+func (d *Dispatcher) occupy(r store.Route, k store.Kind, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.running[r] += n; d.running[r] == 0 {
+		delete(d.running, r)
+	}
+	if k == store.KindBulk {
+		d.jobs += n
+	} else {
+		d.rest += n
+	}
+}
+
+// newAttemptID makes the name of an attempt, before the first try of its claim.
+func newAttemptID() (store.AttemptID, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("attempt id: %w", err)
+	}
+	return store.AttemptID(id.String()), nil
+}
+
+const (
+	// storeWait is between two tries of a transaction.
+	storeWait = 50 * time.Millisecond
+	// settleWithin bounds the transactions that end an attempt when the dispatcher stops.
+	settleWithin = 30 * time.Second
+)
+
+// durable runs one transaction until its outcome is known: ErrUnknown and
+// ErrUnavailable are answered by the same call with the same arguments, before
+// anything else happens.
+func durable[T any](ctx context.Context, d *Dispatcher, what string, transact func(context.Context) (T, error)) (T, error) {
+	wait := pause{storeWait, time.Second}
+	for {
+		v, err := transact(ctx)
+		if err == nil || !errors.Is(err, store.ErrUnknown) && !errors.Is(err, store.ErrUnavailable) {
+			if err != nil {
+				err = fmt.Errorf("%s: %w", what, err)
+			}
+			return v, err
+		}
+		d.log.Warn("store transaction is repeated", "transaction", what, "err", err)
+		if !sleep(ctx, wait.step()) {
+			return v, fmt.Errorf("%s: %w", what, err)
+		}
+	}
+}
+
+// durably is durable for transactions without a result.
+func (d *Dispatcher) durably(ctx context.Context, what string, transact func(context.Context) error) error {
+	_, err := durable(ctx, d, what, func(ctx context.Context) (struct{}, error) { return struct{}{}, transact(ctx) })
+	return err
+}
+
+// sleep waits for t; false if ctx ended first.
+func sleep(ctx context.Context, t time.Duration) bool {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// warnOnce logs a warning about an object's set-up the first time it is met.
+func (d *Dispatcher) warnOnce(message string, object slog.Attr) {
+	d.mu.Lock()
+	key := message + object.Value.String()
+	seen := d.warned[key]
+	d.warned[key] = true
+	d.mu.Unlock()
+	if !seen {
+		d.log.Warn(message, object)
+	}
+}

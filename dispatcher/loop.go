@@ -1,0 +1,359 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/outboxd/outboxd/salesforce"
+	"github.com/outboxd/outboxd/store"
+)
+
+const (
+	// lookEvery is the longest time between two looks at the outbox: a hint may have been missed.
+	lookEvery = 30 * time.Second
+	// lookApart is the shortest: many small commits are looked at together.
+	lookApart = 2 * time.Millisecond
+	// sweepEvery is the rhythm of the store's housekeeping.
+	sweepEvery = 5 * time.Second
+)
+
+// loop looks at the outbox whenever something may have changed, and starts what
+// the plan says.
+func (d *Dispatcher) loop(ctx context.Context, stop func(error)) error {
+	var clockStopped bool
+	for ctx.Err() == nil {
+		changed := d.breaker.changed()
+		if err := d.seeFacts(ctx); err != nil {
+			return err
+		}
+		if err := d.stopClock(ctx, &clockStopped); err != nil {
+			return err
+		}
+		wake, err := d.look(ctx, stop)
+		if err != nil {
+			return err
+		}
+		d.lull(ctx, wake, changed)
+	}
+	return nil
+}
+
+// lull waits until there may be something to do.
+func (d *Dispatcher) lull(ctx context.Context, wake time.Duration, changed <-chan struct{}) {
+	if !sleep(ctx, lookApart) {
+		return
+	}
+	timer := time.NewTimer(wake)
+	defer timer.Stop()
+	select {
+	case <-d.outbox.Ready():
+	case <-d.poke:
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// seeFacts tells the breaker which condition holds.
+func (d *Dispatcher) seeFacts(ctx context.Context) error {
+	f, err := durable(ctx, d, "facts", d.outbox.Facts)
+	if err != nil {
+		return err
+	}
+	switch {
+	case d.org == nil:
+		d.breaker.setCondition(ReasonNotConfigured)
+	case f.OtherOrg != "":
+		d.breaker.setCondition(ReasonOrgChanged)
+	case f.Restored:
+		d.breaker.setCondition(ReasonRestored)
+	case f.Paused:
+		d.breaker.setCondition(ReasonOperator)
+	default:
+		d.breaker.setCondition("")
+	}
+	return nil
+}
+
+// stopClock lets no event age while nothing is sent.
+func (d *Dispatcher) stopClock(ctx context.Context, stopped *bool) error {
+	now := d.breaker.status().State == BreakerOpen
+	if now == *stopped {
+		return nil
+	}
+	err := d.durably(ctx, "pause the clock", func(ctx context.Context) error {
+		return d.outbox.SetPausedClock(ctx, d.term, now)
+	})
+	if err == nil {
+		*stopped = now
+		d.logBreaker()
+	}
+	return err
+}
+
+func (d *Dispatcher) logBreaker() {
+	switch s := d.breaker.status(); s.State {
+	case BreakerOpen:
+		d.log.Warn("sending is paused", "reason", string(s.Reason), "code", s.Code, "next_probe", s.NextProbe)
+	default:
+		d.log.Info("sending", "breaker", string(s.State))
+	}
+}
+
+// look starts what there is to start, and says after what time to look again.
+func (d *Dispatcher) look(ctx context.Context, stop func(error)) (time.Duration, error) {
+	wake := lookEvery
+	if at, ok := d.breaker.probeAt(); ok {
+		if wait := time.Until(at); wait > 0 {
+			return min(wake, wait), nil
+		}
+		d.probe(ctx)
+		return 0, nil
+	}
+	if !d.breaker.allows(writing) || d.full() {
+		return wake, nil
+	}
+	routes, nextDue, err := d.routes(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if nextDue >= 0 {
+		wake = min(wake, nextDue)
+	}
+	s := d.situation(routes)
+	free := s.rest > 0 && s.job > 0
+	actions, again := d.config().plan(s)
+	if again > 0 {
+		wake = min(wake, again)
+	}
+	if len(actions) == 0 {
+		if free && s.flush {
+			d.flush.Store(false)
+		}
+		d.nothingToSend()
+		return wake, nil
+	}
+	if d.breaker.status().State == BreakerHalfOpen {
+		actions = actions[:1]
+	}
+	for _, a := range actions {
+		if err := d.begin(ctx, a, stop); err != nil {
+			return 0, err
+		}
+	}
+	return 0, nil
+}
+
+// routes asks what could be claimed.
+func (d *Dispatcher) routes(ctx context.Context) (routes []store.RouteStat, nextDue time.Duration, err error) {
+	err = d.durably(ctx, "routes", func(ctx context.Context) error {
+		var err error
+		routes, nextDue, err = d.outbox.Routes(ctx, d.term)
+		return err
+	})
+	return routes, nextDue, err
+}
+
+// nothingToSend closes a half open breaker that no attempt will try.
+func (d *Dispatcher) nothingToSend() {
+	d.mu.Lock()
+	busy := d.rest + d.jobs
+	d.mu.Unlock()
+	if busy == 0 {
+		d.breaker.idle()
+	}
+}
+
+// full reports whether no slot is free.
+func (d *Dispatcher) full() bool {
+	rest, jobs := d.free()
+	return rest <= 0 && jobs <= 0
+}
+
+func (d *Dispatcher) free() (rest, jobs int) {
+	cfg, concurrency := d.config(), d.budget.concurrency()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return max(0, concurrency-d.rest), max(0, cfg.Bulk.MaxJobs-d.jobs)
+}
+
+// situation gathers what the plan needs to know.
+func (d *Dispatcher) situation(routes []store.RouteStat) situation {
+	cfg := d.config()
+	s := situation{flush: d.flush.Load(), linger: d.budget.linger(cfg.Bulk.MaxWait)}
+	s.rest, s.job = d.free()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	for _, r := range routes {
+		known := d.traits[r.Route]
+		if now.After(known.until) {
+			known = learned{}
+		}
+		s.routes = append(s.routes, waiting{
+			RouteStat: r,
+			ways:      waysOf(r.Route, cfg.object(r.Route.Object), known.traits),
+			running:   d.running[r.Route],
+			served:    d.served[r.Route],
+		})
+	}
+	return s
+}
+
+// remember keeps what a describe said about a route, for the plan.
+func (d *Dispatcher) remember(r store.Route, t traits) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.traits[r] = learned{t, time.Now().Add(traitsFor)}
+}
+
+// begin claims for an action and hands the attempt to a goroutine.
+func (d *Dispatcher) begin(ctx context.Context, a action, stop func(error)) error {
+	if a.Kind == "" {
+		d.start(ctx, a.Route, store.KindQuery, stop, func() error { return d.study(ctx, a.Route) })
+		return nil
+	}
+	id, err := newAttemptID()
+	if err != nil {
+		return err
+	}
+	prefix := ""
+	if a.Kind != store.KindBulk {
+		prefix = "R."
+	}
+	crashpoint(prefix + "T1.before")
+	var attempt store.Attempt
+	var claimed []store.Claimed
+	err = d.durably(ctx, "claim", func(ctx context.Context) error {
+		var err error
+		attempt, claimed, err = d.outbox.Claim(ctx, d.term, id, a.ClaimSpec)
+		return err
+	})
+	crashpoint(prefix + "T1.after")
+	if err != nil || len(claimed) == 0 {
+		return err
+	}
+	d.metrics.attempt(a.Kind, "claimed")
+	d.start(ctx, a.Route, a.Kind, stop, func() error { return d.attempt(ctx, attempt, claimed) })
+	return nil
+}
+
+// attempt carries out what was claimed.
+func (d *Dispatcher) attempt(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+	switch a.Kind {
+	case store.KindBulk:
+		return d.runJob(ctx, a, claimed)
+	case store.KindQuery:
+		return d.runQuery(ctx, a, claimed)
+	}
+	return d.runREST(ctx, a, claimed, fresh)
+}
+
+// study asks for the describe that the plan waits for. Refused, the records of
+// the route are claimed all the same, and each is told why.
+func (d *Dispatcher) study(ctx context.Context, r store.Route) error {
+	schema, err := d.describe(ctx, r.Object)
+	switch {
+	case err == nil:
+		idempotent, _ := d.repeatable(r, d.config().object(r.Object), schema)
+		d.remember(r, traits{known: true, idempotent: idempotent})
+	case isRefusal(err):
+		d.remember(r, traits{known: true, refused: true})
+	case ctx.Err() == nil && d.breaker.allows(reading):
+		d.log.Warn("describe is repeated", "object", r.Object, "err", err)
+		sleep(ctx, d.config().Retry.Initial)
+	}
+	return nil
+}
+
+// heard takes in how a network call ended: for the breaker, the budget and the
+// number of calls at a time.
+func (d *Dispatcher) heard(a access, err error) {
+	d.breaker.report(a, err)
+	if usage, ok := d.org.Usage(); ok {
+		if now := d.budget.note(usage); d.budget.exhausted() {
+			d.breaker.over(now.message())
+		}
+	}
+	if err == nil {
+		d.budget.fine()
+	} else if e, ok := errors.AsType[*salesforce.APIError](err); ok && (e.Kind == salesforce.ConcurrentLimit || e.Kind == salesforce.LongTxnLimit) {
+		d.budget.crowded()
+	}
+}
+
+// call makes a network call that can wait until the breaker lets it through.
+func (d *Dispatcher) call(ctx context.Context, a access, f func(context.Context) error) error {
+	if err := d.breaker.await(ctx, a); err != nil {
+		return err
+	}
+	err := f(ctx)
+	d.heard(a, err)
+	return err
+}
+
+// probe sees whether the org can be used again.
+func (d *Dispatcher) probe(ctx context.Context) {
+	err := d.org.Probe(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if usage, ok := d.org.Usage(); ok && err == nil {
+		if now := d.budget.note(usage); d.budget.exhausted() {
+			d.breaker.stillOver(now.message())
+			return
+		}
+	}
+	d.breaker.probed(err)
+	d.log.Info("probed the org", "breaker", string(d.breaker.status().State), "err", err)
+}
+
+// errOtherOrg refuses the token of an org that the outbox is not for.
+var errOtherOrg = errors.New("the login leads to another org than the one that is recorded")
+
+// meetOrg pins the org: a token that belongs to another one is refused before
+// any call is made with it (I8). Then it logs in, so that a mistake shows at once.
+func (d *Dispatcher) meetOrg(ctx context.Context) {
+	d.org.OnIdentity(func(id salesforce.Identity) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+		defer cancel()
+		facts, err := durable(ctx, d, "record the org", func(ctx context.Context) (store.Facts, error) {
+			return d.outbox.SetOrg(ctx, string(id.OrgID), id.InstanceURL)
+		})
+		switch {
+		case err != nil:
+			return err
+		case facts.OtherOrg != "":
+			d.breaker.setCondition(ReasonOrgChanged)
+			return fmt.Errorf("org %s: %w", id.OrgID, errOtherOrg)
+		}
+		d.mu.Lock()
+		d.identity = &id
+		d.mu.Unlock()
+		return nil
+	})
+	d.attempts.Go(func() {
+		if _, err := d.org.Login(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errOtherOrg) {
+			d.heard(reading, err)
+		}
+	})
+}
+
+// sweep does the store's housekeeping.
+func (d *Dispatcher) sweep(ctx context.Context) error {
+	for ctx.Err() == nil {
+		more, err := durable(ctx, d, "sweep", func(ctx context.Context) (bool, error) {
+			return d.outbox.Sweep(ctx, d.term)
+		})
+		if err != nil {
+			return err
+		}
+		if more {
+			continue
+		}
+		sleep(ctx, sweepEvery)
+	}
+	return nil
+}

@@ -1,0 +1,262 @@
+package dispatcher
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/outboxd/outboxd/event"
+	"github.com/outboxd/outboxd/salesforce"
+	"github.com/outboxd/outboxd/store"
+)
+
+// runQuery finds the records of events that name theirs by a match. What it
+// finds is stored before any write: a resend must not ask again, since the
+// first write may have changed the answer.
+func (d *Dispatcher) runQuery(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+	b := &batch{Attempt: a, judge: judge{cfg: d.config(), route: a.Route, object: d.config().object(a.Route.Object), idempotent: true, size: 1}}
+	for i, c := range claimed {
+		r := record{Claimed: c}
+		o, err := d.find(ctx, b, r)
+		if err != nil {
+			if ctx.Err() == nil {
+				d.waitForOrg(ctx, err)
+			}
+			for _, c := range claimed[i:] {
+				b.settled = append(b.settled, b.unsent(record{Claimed: c}))
+			}
+			break
+		}
+		b.settled = append(b.settled, o)
+	}
+	return d.settle(ctx, b, b.settled, "")
+}
+
+// find looks for one event's record. An error is the org's, never the event's.
+func (d *Dispatcher) find(ctx context.Context, b *batch, r record) (store.Outcome, error) {
+	var e event.Event
+	if err := event.DecodeHead(r.Head, &e); err != nil || e.Match == nil {
+		return b.fail(r, *invalid("the stored event can't be read")), nil
+	}
+	schema, err := d.describe(ctx, b.route.Object)
+	if err == nil {
+		var found []salesforce.Record
+		if err = d.breaker.enter(reading); err == nil {
+			found, err = d.org.Query(ctx, matchQuery(b.route.Object, e.Match, schema), false, 2)
+			if errors.Is(err, salesforce.ErrMoreRows) {
+				err = nil
+			}
+			d.heard(reading, err)
+		}
+		if err == nil {
+			return b.matched(r, found), nil
+		}
+	}
+	switch class := salesforce.ClassOf(err); {
+	case errors.Is(err, errPaused), speaksOfOrg(err), ctx.Err() != nil:
+		return store.Outcome{}, err
+	case class == salesforce.Retry, class == salesforce.Ambiguous:
+		return b.retry(r, problemOf(err)), nil // it only read
+	default:
+		return b.fail(r, problemOf(err)), nil
+	}
+}
+
+// matched sends the event on to the write that fits what was found.
+func (b *batch) matched(r record, found []salesforce.Record) store.Outcome {
+	route := store.Route{Object: b.route.Object, Operation: b.route.Operation}
+	var target string
+	switch {
+	case len(found) > 1:
+		return b.fail(r, store.Problem{Code: codeManyMatches, Message: "more than one record matches"})
+	case len(found) == 1:
+		target = textOf(found[0]["Id"])
+		if route.Operation == opUpsert {
+			route.Operation = opUpdate
+		}
+	case route.Operation == opUpsert:
+		route.Operation = opCreate
+	default:
+		return b.fail(r, store.Problem{Code: codeNoMatch, Message: "no record matches"})
+	}
+	o := b.outcome(r, store.Reroute)
+	o.Route, o.Target, o.Sent = route, target, r.Sent
+	return o
+}
+
+// matchQuery is the SOQL that finds at most two of the records.
+func matchQuery(object string, m *event.Match, schema *salesforce.Object) string {
+	list, joint := m.All, " AND "
+	if len(m.Any) > 0 {
+		list, joint = m.Any, " OR "
+	}
+	terms := make([]string, len(list))
+	for i, c := range list {
+		var f *salesforce.Field
+		if schema != nil {
+			f, _ = schema.Field(c.Field)
+		}
+		terms[i] = c.Field + " = " + soqlValue(f, json.RawMessage(c.Value))
+	}
+	return "SELECT Id FROM " + object + " WHERE " + strings.Join(terms, joint) + " LIMIT 2"
+}
+
+// soqlValue writes a value in the form that the field's type asks for: numbers,
+// booleans and times are bare, everything else is a quoted text.
+func soqlValue(f *salesforce.Field, v json.RawMessage) string {
+	text := textOf(v)
+	isText := len(v) > 0 && v[0] == '"'
+	if f == nil {
+		if isText {
+			return salesforce.Quote(text)
+		}
+		return text
+	}
+	switch f.Type {
+	case "int", "long", "double", "currency", "percent":
+		if _, ok := parseNumber(text); ok {
+			return text
+		}
+	case "boolean":
+		if b := normalBool(strings.TrimSpace(text)); b == "true" || b == "false" {
+			return b
+		}
+	case "date":
+		if _, err := time.Parse(time.DateOnly, text); err == nil {
+			return text
+		}
+	case "datetime":
+		if t, err := time.Parse(time.RFC3339, text); err == nil {
+			return t.UTC().Format("2006-01-02T15:04:05.000Z")
+		}
+	}
+	return salesforce.Quote(text)
+}
+
+const (
+	// keysOfQuery and bytesOfQuery keep a query for keys within the length that
+	// an URL may have, each character being escaped at worst.
+	keysOfQuery  = 100
+	bytesOfQuery = 4000
+)
+
+// findKeys looks for records by the key they carry, deleted ones too. The org's
+// comparison may be laxer than ours; only equal keys count.
+func (d *Dispatcher) findKeys(ctx context.Context, b *batch, keys []string) (map[string]salesforce.ID, error) {
+	found := make(map[string]salesforce.ID)
+	for len(keys) > 0 {
+		n, size := 0, 0
+		for n < len(keys) && n < keysOfQuery && (n == 0 || size+len(keys[n]) < bytesOfQuery) {
+			size += len(keys[n]) + 3
+			n++
+		}
+		if err := d.findSome(ctx, b, keys[:n], found); err != nil {
+			return nil, err
+		}
+		keys = keys[n:]
+	}
+	return found, nil
+}
+
+func (d *Dispatcher) findSome(ctx context.Context, b *batch, keys []string, found map[string]salesforce.ID) error {
+	quoted := make([]string, len(keys))
+	for i, k := range keys {
+		quoted[i] = salesforce.Quote(k)
+	}
+	soql := fmt.Sprintf("SELECT Id, %s FROM %s WHERE %s IN (%s)", b.keyField, b.route.Object, b.keyField, strings.Join(quoted, ","))
+	if err := d.breaker.enter(reading); err != nil {
+		return err
+	}
+	records, err := d.org.Query(ctx, soql, true, 4*len(keys)+100)
+	d.heard(reading, err)
+	if err != nil {
+		return fmt.Errorf("look for keys of %s: %w", b.route.Object, err)
+	}
+	for _, r := range records {
+		id, err := salesforce.ParseID(textOf(cell(r, "Id")))
+		if err == nil {
+			found[textOf(cell(r, b.keyField))] = id
+		}
+	}
+	return nil
+}
+
+// cell is a member of a query's record, whatever the letter case of its name.
+func cell(r salesforce.Record, name string) json.RawMessage {
+	if v, ok := r[name]; ok {
+		return v
+	}
+	for n, v := range r {
+		if strings.EqualFold(n, name) {
+			return v
+		}
+	}
+	return nil
+}
+
+// confirm looks for creates that may have been sent before, by the key that they
+// carry: what is found, even deleted, is delivered; what is absent is sent.
+func (d *Dispatcher) confirm(ctx context.Context, b *batch) {
+	if b.route.Operation != opCreate || b.keyField == "" {
+		return
+	}
+	var keys []string
+	for _, r := range b.records {
+		if r.Sent {
+			keys = append(keys, r.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
+	found, err := d.findKeys(ctx, b, keys)
+	kept := b.records[:0]
+	for _, r := range b.records {
+		id, there := found[r.Key]
+		switch {
+		case r.Sent && err != nil:
+			o := b.unsent(r)
+			o.Delay = b.cfg.Retry.Initial
+			b.settled = append(b.settled, o)
+		case r.Sent && there:
+			b.settled = append(b.settled, b.deliver(r, id, true))
+		default:
+			kept = append(kept, r)
+		}
+	}
+	b.records = kept
+	b.size = len(kept)
+}
+
+// nameRecords finds the Ids of creates that turned out to be there already. Those
+// that can't be asked for now are looked at again by the next attempt.
+func (d *Dispatcher) nameRecords(ctx context.Context, b *batch, outcomes []store.Outcome) {
+	if b.keyField == "" || !b.idempotent {
+		return
+	}
+	var keys []string
+	for i, o := range outcomes {
+		if o.Verdict == store.Deliver && o.ID == "" {
+			keys = append(keys, b.records[i].Key)
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
+	found, err := d.findKeys(ctx, b, keys)
+	for i, o := range outcomes {
+		if o.Verdict != store.Deliver || o.ID != "" {
+			continue
+		}
+		if err == nil {
+			outcomes[i].ID = string(found[b.records[i].Key])
+			continue
+		}
+		again := b.unsent(b.records[i])
+		again.Sent, again.Delay = true, b.cfg.Retry.Initial
+		outcomes[i] = again
+	}
+}

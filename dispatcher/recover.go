@@ -1,0 +1,135 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/outboxd/outboxd/store"
+)
+
+// crashLoop is at how many starts an attempt may be found before its events are
+// tried one by one.
+const crashLoop = 3
+
+// resume goes on with an attempt that a start found unfinished:
+//
+//	kind, phase        | what may have happened      | what is done
+//	query              | nothing, it reads           | given back
+//	rest               | sent, perhaps written       | idempotent: sent again; else in doubt;
+//	                   |                             | followers wait for the late window
+//	bulk, claimed      | an empty job, never closed  | from N1
+//	bulk, open         | data, never closed          | job aborted and seen dead, from N1;
+//	                   |                             | past Open after all: it is closing
+//	bulk, closing      | closed or not               | the job's state decides: Open is closed
+//	bulk, processing   | processed                   | polled, settled
+//
+// What may be thrown away freely, and was found at three starts, is tried event
+// by event: one of them may be what takes the daemon down.
+func (d *Dispatcher) resume(ctx context.Context, a store.Attempt) error {
+	if a.Kind == store.KindQuery {
+		return d.release(ctx, a, errors.New("the daemon was stopped"))
+	}
+	// The operator may have to accept a restore or another org first; only then it
+	// is known which events count as sent.
+	if err := d.breaker.unconditioned(ctx); err != nil {
+		return nil
+	}
+	claimed, err := durable(ctx, d, "events", func(ctx context.Context) ([]store.Claimed, error) {
+		return d.outbox.Events(ctx, a.ID)
+	})
+	if err != nil || len(claimed) == 0 {
+		return err
+	}
+	d.log.Info("attempt is resumed", "attempt", string(a.ID), "object", a.Route.Object, "operation", a.Route.Operation,
+		"phase", a.Phase.String(), "job", a.JobID, "records", len(claimed))
+	d.metrics.attempt(a.Kind, "resumed")
+	switch {
+	case a.Phase >= store.PhaseClosing:
+		return d.resumeClosed(ctx, a, claimed)
+	case a.Phase == store.PhaseOpen:
+		return d.resumeOpen(ctx, a, claimed)
+	case a.Starts >= crashLoop:
+		return d.isolate(ctx, a, claimed)
+	case a.Kind == store.KindBulk:
+		return d.runJob(ctx, a, claimed)
+	}
+	return d.runREST(ctx, a, claimed, found)
+}
+
+// resumeOpen throws away a job that was never closed, before anything else is
+// thought about its events: if it got past Open all the same, they are its own.
+func (d *Dispatcher) resumeOpen(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+	dead, err := d.discard(ctx, a.JobID)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return err
+	case !dead:
+		j := &job{batch: &batch{Attempt: a}}
+		if err := d.advance(ctx, j, "T3", store.PhaseClosing, store.PhaseData{}); err != nil {
+			return err
+		}
+		return d.resumeClosed(ctx, j.Attempt, claimed)
+	case a.Starts >= crashLoop:
+		return d.isolate(ctx, a, claimed)
+	}
+	return d.runJob(ctx, a, claimed)
+}
+
+// resumeClosed goes on with a job that may have been processed. It is never
+// abandoned, whatever the configuration or the org's schema say by now.
+func (d *Dispatcher) resumeClosed(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+	b, err := d.prepare(ctx, a, claimed, gone)
+	for err != nil && ctx.Err() == nil && !isStore(err) {
+		d.waitForOrg(ctx, err)
+		b, err = d.prepare(ctx, a, claimed, gone)
+	}
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	if b.route.Operation == opCreate {
+		b.keyField, b.idempotent = readKeyNote(a.Note)
+	}
+	j := &job{batch: b}
+	j.tabulate()
+	j.restore(claimed)
+	return d.steps(ctx, j)
+}
+
+// restore makes sure that every event of a closed job is accounted for, also
+// one that by today's schema would not fit a job: it was sent.
+func (j *job) restore(claimed []store.Claimed) {
+	known := make(map[store.Seq]bool, len(j.records))
+	for _, r := range j.records {
+		known[r.Seq] = true
+	}
+	for _, c := range claimed {
+		if !known[c.Seq] {
+			j.records = append(j.records, record{Claimed: c})
+			j.table.Cells = append(j.table.Cells, make([]string, len(j.table.Header)))
+		}
+	}
+	j.size = len(j.records)
+}
+
+// isolate breaks a crash loop: each event of the attempt travels alone from now
+// on, and one that was alone already is failed.
+func (d *Dispatcher) isolate(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+	b := &batch{Attempt: a, judge: judge{cfg: d.config(), route: a.Route, object: d.config().object(a.Route.Object), late: a.Kind == store.KindREST}}
+	d.log.Error("attempt was found unfinished again and again; its events are tried one by one",
+		"attempt", string(a.ID), "object", a.Route.Object, "records", len(claimed))
+	p := store.Problem{Code: codePoison, Message: fmt.Sprintf("the daemon went down %d times with this event in its hands", a.Starts)}
+	for _, c := range claimed {
+		r := record{Claimed: c}
+		if len(claimed) == 1 {
+			b.settled = append(b.settled, b.fail(r, p))
+			continue
+		}
+		o := b.unsent(r)
+		o.MaxBatch, o.Sent = 1, r.Sent || b.late
+		b.settled = append(b.settled, o)
+	}
+	return d.settle(ctx, b, b.settled, "crash loop")
+}

@@ -1,0 +1,219 @@
+package dispatcher
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/outboxd/outboxd/salesforce"
+	"github.com/outboxd/outboxd/store"
+)
+
+// runREST sends a claimed batch by one collections call: N1, then T2 with the
+// outcome of every record. when is found if a start met the attempt unfinished.
+func (d *Dispatcher) runREST(ctx context.Context, a store.Attempt, claimed []store.Claimed, when occasion) error {
+	b, err := d.ready(ctx, a, claimed, when)
+	if b == nil || err != nil {
+		return err
+	}
+	if err := d.breaker.enter(writing); err != nil || ctx.Err() != nil {
+		return d.giveBack(ctx, b, "sending is paused")
+	}
+	crashpoint("R.N1.before")
+	began := time.Now()
+	sending, cancel := d.sending(ctx)
+	answers, err := d.write(sending, b)
+	cancel()
+	crashpoint("R.N1.after")
+	d.heard(writing, err)
+	d.log.Debug("collections call", "attempt", string(b.ID), "object", b.route.Object, "operation", b.route.Operation,
+		"records", len(b.records), "duration", time.Since(began), "err", err)
+	if err != nil {
+		return d.endUnanswered(ctx, b, err)
+	}
+	d.hearRecords(b, answers)
+	outcomes := make([]store.Outcome, len(b.records))
+	for i, r := range b.records {
+		outcomes[i] = b.answer(r, answers[i])
+	}
+	d.nameRecords(ctx, b, outcomes)
+	crashpoint("R.T2.before")
+	err = d.settle(ctx, b, outcomes, "")
+	crashpoint("R.T2.after")
+	return err
+}
+
+// ready prepares a batch and settles what is not to be sent of it. A nil batch
+// has nothing left to send.
+func (d *Dispatcher) ready(ctx context.Context, a store.Attempt, claimed []store.Claimed, when occasion) (*batch, error) {
+	b, err := d.prepare(ctx, a, claimed, when)
+	for err != nil && when != fresh && ctx.Err() == nil && !isStore(err) {
+		// What may have been sent is not given back before it can be judged.
+		d.waitForOrg(ctx, err)
+		b, err = d.prepare(ctx, a, claimed, when)
+	}
+	switch {
+	case ctx.Err() != nil || isStore(err):
+		return nil, cmp.Or(ctx.Err(), err)
+	case err != nil:
+		d.waitForOrg(ctx, err)
+		return nil, d.release(ctx, a, err)
+	}
+	d.confirm(ctx, b)
+	if err := d.settle(ctx, b, b.settled, ""); err != nil || len(b.records) == 0 {
+		return nil, err
+	}
+	b.settled = nil
+	return b, nil
+}
+
+// waitForOrg keeps a failing read from being repeated at once: until the breaker
+// lets it through again, or for a moment where the breaker has no opinion.
+func (d *Dispatcher) waitForOrg(ctx context.Context, err error) {
+	changed := d.breaker.changed()
+	if d.breaker.allows(reading) {
+		d.log.Warn("the org could not be asked", "err", err)
+		sleep(ctx, d.config().Retry.Initial)
+		return
+	}
+	select {
+	case <-changed:
+	case <-ctx.Done():
+	}
+}
+
+// sending is the context of a call that writes: it outlives ctx by the grace, so
+// that stopping does not make answers ambiguous.
+func (d *Dispatcher) sending(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	grace := d.config().REST.Grace
+	stop := context.AfterFunc(ctx, func() {
+		sleep(out, grace)
+		cancel()
+	})
+	return out, func() {
+		stop()
+		cancel()
+	}
+}
+
+// write makes the call.
+func (d *Dispatcher) write(ctx context.Context, b *batch) ([]salesforce.Result, error) {
+	rows := make([]salesforce.Row, len(b.records))
+	ids := make([]salesforce.ID, len(b.records))
+	for i, r := range b.records {
+		rows[i], ids[i] = r.row, r.row.ID
+	}
+	var answers []salesforce.Result
+	var err error
+	switch object, h := b.route.Object, b.object.headers(); b.route.Operation {
+	case opCreate:
+		answers, err = d.org.Create(ctx, object, rows, h)
+	case opUpdate:
+		answers, err = d.org.Update(ctx, object, rows, h)
+	case opUpsert:
+		answers, err = d.org.Upsert(ctx, object, b.route.ExternalID, rows, h)
+	case opDelete:
+		answers, err = d.org.Delete(ctx, object, ids)
+	default:
+		return nil, fmt.Errorf("%s %s: no REST call for it", b.route.Operation, object)
+	}
+	if err == nil && len(answers) != len(rows) {
+		err = &salesforce.APIError{Code: codeTransport, Call: b.route.Operation, Message: fmt.Sprintf("%d answers for %d records", len(answers), len(rows))}
+	}
+	return answers, err
+}
+
+// routeWide holds the codes of a call that blame the object or the operation:
+// smaller calls would fare no better.
+var routeWide = map[string]bool{
+	"INVALID_TYPE": true, "INVALID_TYPE_FOR_OPERATION": true, "NOT_FOUND": true, "FORBIDDEN": true,
+}
+
+// endUnanswered settles a call that failed as a whole.
+func (d *Dispatcher) endUnanswered(ctx context.Context, b *batch, err error) error {
+	p := problemOf(err)
+	class := salesforce.ClassOf(err)
+	switch {
+	case class == salesforce.Ambiguous:
+		d.log.Warn("collections call is ambiguous", "attempt", string(b.ID), "object", b.route.Object,
+			"operation", b.route.Operation, "records", len(b.records), "err", err)
+	case speaksOfOrg(err), errors.Is(err, context.Canceled), errors.Is(err, errOtherOrg):
+		return d.giveBack(ctx, b, err.Error()) // proved: nothing was written, and no record is to blame
+	case class == salesforce.BadConfig && routeWide[p.Code]:
+		class = salesforce.Permanent
+	case class == salesforce.BadConfig, class == salesforce.Permanent:
+		class = salesforce.Split // whom it blames shows when each is alone
+	}
+	outcomes := make([]store.Outcome, len(b.records))
+	for i, r := range b.records {
+		outcomes[i] = b.byClass(r, p, class)
+	}
+	return d.settle(ctx, b, outcomes, err.Error())
+}
+
+// giveBack puts back what was not sent, uncharged.
+func (d *Dispatcher) giveBack(ctx context.Context, b *batch, why string) error {
+	if !b.late {
+		return d.release(ctx, b.Attempt, errors.New(why))
+	}
+	// An earlier sending may still land: that must stay with the events.
+	outcomes := make([]store.Outcome, len(b.records))
+	for i, r := range b.records {
+		outcomes[i] = b.unsent(r)
+	}
+	return d.settle(ctx, b, outcomes, why)
+}
+
+// release ends an attempt of which nothing was sent.
+func (d *Dispatcher) release(ctx context.Context, a store.Attempt, why error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	defer cancel()
+	d.metrics.attempt(a.Kind, "released")
+	return d.durably(ctx, "release "+string(a.ID), func(ctx context.Context) error {
+		return d.outbox.Release(ctx, d.term, a.ID, why.Error())
+	})
+}
+
+// settle records outcomes, whether the dispatcher is stopping or not.
+func (d *Dispatcher) settle(ctx context.Context, b *batch, outcomes []store.Outcome, note string) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	defer cancel()
+	err := d.durably(ctx, "settle "+string(b.ID), func(ctx context.Context) error {
+		return d.outbox.Settle(ctx, d.term, b.ID, store.Settlement{Outcomes: outcomes, Note: note})
+	})
+	if err == nil {
+		d.metrics.settled(b.Kind, outcomes)
+	}
+	return err
+}
+
+// hearRecords looks for answers of single records that speak of the org, or of
+// its configuration, which a person should hear of once.
+func (d *Dispatcher) hearRecords(b *batch, answers []salesforce.Result) {
+	for _, a := range answers {
+		if a.Success {
+			continue
+		}
+		class := salesforce.ClassOfRecord(a.Code, a.Message)
+		switch class {
+		case salesforce.Auth, salesforce.PauseOrg, salesforce.PauseQuota:
+			d.breaker.report(writing, &salesforce.APIError{Status: 200, Code: a.Code, Message: a.Message, Class: class, Call: b.route.Operation})
+		case salesforce.BadConfig:
+			d.warnOnce("records are refused over the org's configuration: "+a.Code, slog.String("object", b.route.Object))
+		}
+	}
+}
+
+// isStore reports whether err comes from the store rather than the org.
+func isStore(err error) bool {
+	_, api := errors.AsType[*salesforce.APIError](err)
+	_, auth := errors.AsType[*salesforce.AuthError](err)
+	return err != nil && !api && !auth && !errors.Is(err, errPaused)
+}

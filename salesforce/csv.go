@@ -208,7 +208,7 @@ func (f *flattener) key(row Row) ([]cell, string, error) {
 	case OpUpsert:
 		name := f.column(f.spec.ExternalIDField)
 		text, err := textOf(name, jsontext.Value(row.External))
-		if err == nil && (text == "" || text == Null) {
+		if err == nil && (text == Null || !jsontext.Value(row.External).IsValid()) {
 			err = errors.New(name + ": must have a value")
 		}
 		return []cell{{name, text}}, f.spec.ExternalIDField, err

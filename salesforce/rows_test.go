@@ -42,13 +42,9 @@ func TestCollections_SendWhatTheGuideAsksFor(t *testing.T) {
 				return err
 			}},
 		{"upsert", "PATCH", "/services/data/v66.0/composite/sobjects/Contact/Shop_Id__c",
-			`{"allOrNone":false,"records":[{"attributes":{"type":"Contact"},"Shop_Id__c":007.50,"LastName":"A"}]}`,
+			`{"allOrNone":false,"records":[{"attributes":{"type":"Contact"},"Shop_Id__c":7.50,"LastName":"A"}]}`,
 			func(c *Client) error {
-				_, err := c.Upsert(context.Background(), "Contact", "Shop_Id__c", []Row{upsertRow(`007.50`, ``)}, noHeaders)
-				if err == nil {
-					return errors.New("a number that is no JSON was sent")
-				}
-				_, err = c.Upsert(context.Background(), "Contact", "Shop_Id__c", []Row{upsertRow(`7.50`, `{"shop_id__C":"7.50","LastName":"A"}`)}, noHeaders)
+				_, err := c.Upsert(context.Background(), "Contact", "Shop_Id__c", []Row{upsertRow(`7.50`, `{"shop_id__C":"7.50","LastName":"A"}`)}, noHeaders)
 				return err
 			}},
 		{"delete", "DELETE", "/services/data/v66.0/composite/sobjects?allOrNone=false&ids=0035e00000Kp7QaAAJ", ``,
@@ -60,9 +56,8 @@ func TestCollections_SendWhatTheGuideAsksFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := org.seen()[0]
-			want := strings.Replace(tt.body, "007.50", "7.50", 1)
-			if got.Method != tt.method || got.URI != tt.uri || got.Body != want {
-				t.Errorf("sent %s %s\n%s\nwant %s %s\n%s", got.Method, got.URI, got.Body, tt.method, tt.uri, want)
+			if got.Method != tt.method || got.URI != tt.uri || got.Body != tt.body {
+				t.Errorf("sent %s %s\n%s\nwant %s %s\n%s", got.Method, got.URI, got.Body, tt.method, tt.uri, tt.body)
 			}
 		})
 	}
@@ -120,6 +115,10 @@ func TestCollections_RefuseBeforeSending(t *testing.T) {
 		"deleted id": func() error { _, err := c.Delete(ctx, "Contact", []ID{"x&ids=y"}); return err },
 		"key": func() error {
 			_, err := c.Upsert(ctx, "Contact", "F__c", []Row{upsertRow(`null`, `{}`)}, noHeaders)
+			return err
+		},
+		"key of a bad number": func() error {
+			_, err := c.Upsert(ctx, "Contact", "F__c", []Row{upsertRow(`007`, `{}`)}, noHeaders)
 			return err
 		},
 		"key with more": func() error {
@@ -272,7 +271,7 @@ func FuzzQuote(f *testing.F) {
 	f.Add("x' OR Name != '")
 	f.Fuzz(func(t *testing.T, s string) {
 		got, rest, ok := readLiteral(Quote(s))
-		if want := strings.ToValidUTF8(s, "\uFFFD"); !ok || rest != "" || got != want && got != string([]rune(s)) {
+		if !ok || rest != "" || got != string([]rune(s)) {
 			t.Errorf("Quote(%q) = %s, which reads %q, rest %q", s, Quote(s), got, rest)
 		}
 	})

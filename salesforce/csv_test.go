@@ -1,0 +1,215 @@
+package salesforce
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func contactObject(t testing.TB) *Object {
+	t.Helper()
+	o := &Object{}
+	if err := json.Unmarshal([]byte(contactDescribe), o); err != nil {
+		t.Fatal(err)
+	}
+	o.index()
+	return o
+}
+
+var insertContacts = JobSpec{Object: "Contact", Operation: OpInsert}
+
+func TestTable_Cells(t *testing.T) {
+	for _, tt := range []struct{ name, value, want string }{
+		{"text", `"a"`, "a"},
+		{"empty text clears", `""`, "#N/A"},
+		{"null clears", `null`, "#N/A"},
+		{"true", `true`, "true"},
+		{"false", `false`, "false"},
+		{"number keeps its digits", `12345678901234567.80`, "12345678901234567.80"},
+		{"number keeps its exponent", `1E+30`, "1E+30"},
+		{"minus nought", `-0.0`, "-0.0"},
+		{"line ends", `"a\r\nb\rc\nd"`, "a\nb\nc\nd"},
+		{"formula is data", `"=1+1"`, "=1+1"},
+		{"blanks stay", `" a "`, " a "},
+		{"escapes", `"\u00e4\ud83d\ude00\"\t"`, "ä😀\"\t"},
+		{"near the mark", `"#N/A."`, "#N/A."},
+	} {
+		table, refused := NewTable(insertContacts, nil, []Row{contact(`{"LastName":` + tt.value + `}`)})
+		if len(refused) != 0 || len(table.Cells) != 1 || table.Cells[0][0] != tt.want {
+			t.Errorf("%s: %q, %v, want %q", tt.name, table.Cells, refused, tt.want)
+		}
+	}
+}
+
+func TestTable_WhatAJobCantCarry(t *testing.T) {
+	obj := contactObject(t)
+	upsert := JobSpec{Object: "Contact", Operation: OpUpsert, ExternalIDField: "Shop_Id__c"}
+	long := strings.Repeat("ä", maxCellChars)
+	wide := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `,"F%d":1`, i)
+		}
+		return "{" + b.String()[1:] + "}"
+	}
+	for _, tt := range []struct {
+		name string
+		spec JobSpec
+		row  Row
+		ok   bool
+	}{
+		{"the mark", insertContacts, contact(`{"LastName":"#N/A"}`), false},
+		{"the mark with blanks", insertContacts, contact(`{"LastName":" #N/A\n"}`), false},
+		{"NUL", insertContacts, contact(`{"LastName":"a\u0000"}`), false},
+		{"list", insertContacts, contact(`{"LastName":["a"]}`), false},
+		{"nothing", insertContacts, contact(`{}`), false},
+		{"no fields", insertContacts, Row{}, false},
+		{"a field twice", insertContacts, contact(`{"LastName":"a","lastname":"b"}`), false},
+		{"parent by two fields", insertContacts, contact(`{"Account":{"A__c":1,"B__c":2}}`), false},
+		{"parent by none", insertContacts, contact(`{"Account":{}}`), false},
+		{"parent by null", insertContacts, contact(`{"Account":{"A__c":null}}`), false},
+		{"no parent", insertContacts, contact(`{"Account":null}`), false},
+		{"parent's parent", insertContacts, contact(`{"Account":{"Parent":{"A__c":1}}}`), false},
+		{"parent of which type", insertContacts, contact(`{"Owner":{"Fed_Id__c":"x"}}`), false},
+		{"parent of a bad type", insertContacts, contact(`{"Owner":{"attributes":{"type":"Us\",er"},"Fed_Id__c":"x"}}`), false},
+		{"name of a column", insertContacts, contact(`{"A,b":1}`), false},
+		{"as long as may be", insertContacts, contact(`{"LastName":"` + long + `"}`), true},
+		{"a character longer", insertContacts, contact(`{"LastName":"` + long + `x"}`), false},
+		{"long in all", insertContacts, contact(`{"A":"` + long + `","B":"` + long + `","C":"` + long + `"}`), true},
+		{"too long in all", insertContacts, contact(`{"A":"` + long + `","B":"` + long + `","C":"` + long + `","D":"` + long[:20000] + `"}`), false},
+		{"too wide", insertContacts, contact(wide(maxColumns)), false},
+		{"key missing", upsert, contact(`{"LastName":"a"}`), false},
+		{"key empty", upsert, upsertRow(`""`, `{}`), false},
+		{"key null", upsert, upsertRow(`null`, `{}`), false},
+		{"key the mark", upsert, upsertRow(`"#N/A"`, `{}`), false},
+		{"key a number", upsert, upsertRow(`7.50`, `{}`), true},
+		{"key no number", upsert, upsertRow(`007`, `{}`), false},
+		{"id missing", JobSpec{Operation: OpDelete}, Row{}, false},
+	} {
+		table, refused := NewTable(tt.spec, obj, []Row{tt.row})
+		if ok := len(refused) == 0; ok != tt.ok || ok != (len(table.Cells) == 1) || ok != (len(table.Rows) == 1) {
+			t.Errorf("%s: refused %v, want ok %t", tt.name, refused, tt.ok)
+		}
+		for _, r := range refused {
+			if r.Code != "INVALID" || r.Fits || r.Message == "" || len(r.Message) > 300 {
+				t.Errorf("%s: %+v", tt.name, r)
+			}
+		}
+	}
+}
+
+func TestTable_SpellsColumnsAsDescribeDoes(t *testing.T) {
+	rows := []Row{
+		{External: []byte(`"1"`), Fields: []byte(`{"LASTNAME":"a","unknown__C":1,"shop_id__c":"1"}`)},
+		{External: []byte(`2`), Fields: []byte(`{"account":{"attributes":{"type":"Account"},"Ext__c":"A-9"}}`)},
+		{External: []byte(`"3"`), Fields: []byte(`{"owner":{"Fed_Id__c":7,"attributes":{"type":"user"}},"UNKNOWN__c":2}`)},
+		{External: []byte(`"4"`), Fields: []byte(`{"LastName":"#N/A"}`)},
+		{External: []byte(`"5"`)},
+	}
+	spec := JobSpec{Object: "Contact", Operation: OpUpsert, ExternalIDField: "shop_id__c"}
+	table, refused := NewTable(spec, contactObject(t), rows)
+	want := &Table{
+		Header: []string{"Shop_Id__c", "LastName", "unknown__C", "Account.Ext__c", "User:Owner.Fed_Id__c"},
+		Cells: [][]string{
+			{"1", "a", "1", "", ""},
+			{"2", "", "", "A-9", ""},
+			{"3", "", "2", "", "7"},
+			{"5", "", "", "", ""},
+		},
+		Rows: []int{0, 1, 2, 4},
+	}
+	if !cmp.Equal(table, want) {
+		t.Error(cmp.Diff(want, table))
+	}
+	if len(refused) != 1 || refused[0].Index != 3 {
+		t.Errorf("refused %v, want row 3", refused)
+	}
+	columns, err := Columns(spec, contactObject(t), rows[2])
+	if want := []string{"Shop_Id__c", "UNKNOWN__c", "User:Owner.Fed_Id__c"}; err != nil || !slices.Equal(columns, want) {
+		t.Errorf("Columns() = %v, %v, want %v", columns, err, want)
+	}
+}
+
+func TestTable_ByID(t *testing.T) {
+	for _, op := range []string{OpUpdate, OpDelete, OpHardDelete} {
+		table, refused := NewTable(JobSpec{Object: "Contact", Operation: op}, nil, []Row{{ID: idA, Fields: []byte(`{"ID":"x","A":1}`)}, {ID: idB}})
+		want := &Table{Header: []string{"Id"}, Cells: [][]string{{string(idA)}, {string(idB)}}, Rows: []int{0, 1}}
+		if op == OpUpdate {
+			want.Header, want.Cells = []string{"Id", "A"}, [][]string{{string(idA), "1"}, {string(idB), ""}}
+		}
+		if len(refused) != 0 || !cmp.Equal(table, want) {
+			t.Errorf("%s: %v, %s", op, refused, cmp.Diff(want, table))
+		}
+	}
+}
+
+func TestTable_RowWhoseColumnsDontFitBesideOthers(t *testing.T) {
+	wide := func(prefix string) string {
+		var b strings.Builder
+		for i := range 1000 {
+			fmt.Fprintf(&b, `,"%s%015d":1`, prefix, i)
+		}
+		return "{" + b.String()[1:] + "}"
+	}
+	table, refused := NewTable(insertContacts, nil, []Row{contact(wide("A")), contact(wide("B")), contact(wide("A"))})
+	if len(refused) != 1 || refused[0].Index != 1 || !refused[0].Fits || len(table.Header) != 1000 || !slices.Equal(table.Rows, []int{0, 2}) {
+		t.Errorf("refused %v, %d columns, rows %v", refused, len(table.Header), table.Rows)
+	}
+}
+
+// Whatever is written is read back by another parser, in as many bytes as Size says.
+func TestTable_RoundTrip(t *testing.T) {
+	text := rapid.StringOf(rapid.OneOf(rapid.SampledFrom([]rune("\",\n\r\t #N/A=é😀")), rapid.Rune()))
+	rapid.Check(t, func(t *rapid.T) {
+		rows := rapid.SliceOfN(rapid.MapOfN(rapid.StringMatching(`[A-Z][a-z]{0,2}__c`), text, 1, 4), 1, 5).Draw(t, "rows")
+		var in []Row
+		for _, fields := range rows {
+			raw, err := json.Marshal(fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in = append(in, Row{Fields: raw})
+		}
+		table, _ := NewTable(insertContacts, nil, in)
+		var b strings.Builder
+		if err := table.WriteCSV(&b); err != nil {
+			t.Fatal(err)
+		}
+		if int64(b.Len()) != table.Size() {
+			t.Fatalf("Size() = %d of %d bytes", table.Size(), b.Len())
+		}
+		if len(table.Cells) == 0 {
+			return
+		}
+		if strings.Contains(b.String(), "\r") {
+			t.Fatal("a CR was written")
+		}
+		read, err := csv.NewReader(strings.NewReader(b.String())).ReadAll()
+		if err != nil || !cmp.Equal(read[0], table.Header) || !cmp.Equal(read[1:], table.Cells) {
+			t.Fatalf("%v, %s", err, cmp.Diff(table.Cells, read))
+		}
+	})
+}
+
+func FuzzFlatten(f *testing.F) {
+	f.Add(`{"LastName":"a","Account":{"Ext__c":"A-9"}}`)
+	f.Add(`{"Owner":{"attributes":{"type":"User"},"X":1}}`)
+	obj := contactObject(f)
+	f.Fuzz(func(t *testing.T, fields string) {
+		table, refused := NewTable(insertContacts, obj, []Row{contact(fields)})
+		if len(table.Cells)+len(refused) != 1 {
+			t.Fatalf("%d lines, %d refused", len(table.Cells), len(refused))
+		}
+		for _, name := range table.Header {
+			if strings.ContainsAny(name, "\",\r\n ") {
+				t.Errorf("heading %q", name)
+			}
+		}
+	})
+}

@@ -103,14 +103,20 @@ func (t *txn) puts(ops []*op) error {
 // roomFor reports whether events of this size leave enough for every open
 // attempt to record its outcome.
 func (t *txn) roomFor(size int) bool {
-	db := t.s.db
-	st := db.Stats()
-	limit := t.s.opts.MaxSize
-	page := int64(db.Info().PageSize)
-	free := int64(st.FreePageN+st.PendingPageN) * page
-	growth := limit - int64(db.AllocSize) - t.tx.Size()
-	return free+max(growth, 0)-int64(size)*3/2-64*page > reserve(limit)
+	return t.room()-int64(size)*3/2 > reserve(t.s.opts.MaxSize)
 }
+
+// room is how many bytes the file can still take: free pages, and what it may grow.
+func (t *txn) room() int64 {
+	db := t.s.db
+	st, page := db.Stats(), int64(db.Info().PageSize)
+	free := int64(st.FreePageN+st.PendingPageN) * page
+	growth := t.s.opts.MaxSize - int64(db.AllocSize) - t.tx.Size()
+	return free + max(growth, 0) - slack*page
+}
+
+// slack are the pages that a transaction dirties whatever it does.
+const slack = 64
 
 // reserve is the part of the size limit that new events may not use.
 func reserve(limit int64) int64 { return min(max(limit/16, 1<<20), 256<<20) }
@@ -230,11 +236,11 @@ func (g *group) setAside(a *added) error {
 		if err != nil {
 			return err
 		}
-		if done {
-			continue
+		v := satisfied
+		if !done {
+			a.aside, v = true, waiting
 		}
-		a.aside = true
-		if err := t.tx.Bucket(bWait).Put(waitKey(hashKey(key), a.seq), present); err != nil {
+		if err := t.tx.Bucket(bWait).Put(waitKey(hashKey(key), a.seq), v); err != nil {
 			return err
 		}
 	}

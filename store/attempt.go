@@ -224,7 +224,7 @@ func (s *Store) Advance(ctx context.Context, term Term, id AttemptID, from, to P
 		}
 		a := s.attempts[id]
 		if a == nil {
-			return ErrNotFound
+			return t.notRunning(id)
 		}
 		next := a.Attempt
 		if d.JobID != "" {
@@ -249,6 +249,15 @@ func (s *Store) Advance(ctx context.Context, term Term, id AttemptID, from, to P
 		return fmt.Errorf("advance attempt %s from %s to %s: %w", id, from, to, err)
 	}
 	return nil
+}
+
+// notRunning tells a done attempt from an unknown one.
+func (t *txn) notRunning(id AttemptID) error {
+	a, err := getAttempt(t.tx, id)
+	if err == nil {
+		err = fmt.Errorf("%w: it is %s", ErrTransition, a.Phase)
+	}
+	return err
 }
 
 // Release gives everything back that an attempt still holds: pending, due at

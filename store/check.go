@@ -21,7 +21,7 @@ func (s *Store) Check(ctx context.Context) ([]Violation, error) {
 		for err := range tx.Check() {
 			c.add("layout", "page: %v", err)
 		}
-		for _, step := range [...]func(){c.records, c.receipts, c.keys, c.asides, c.claims, c.sums} {
+		for _, step := range [...]func(){c.wakes, c.records, c.receipts, c.keys, c.asides, c.claims, c.sums} {
 			step()
 		}
 		return ctx.Err()
@@ -37,6 +37,7 @@ type checker struct {
 	s      *Store
 	found  []Violation
 	counts map[string]Counts
+	due    map[Seq]bool
 	live   int64
 	ended  int64
 }
@@ -111,9 +112,8 @@ func (c *checker) place(seq Seq, h *recHeader, n *note, state State) {
 		return
 	}
 	waits := (&taker{s: c.s, tx: c.tx}).waits(h, seq)
-	timed := h.notBefore != 0 && c.tx.Bucket(bWdue).Get(pairKey(uint64(h.notBefore), seq)) != nil ||
-		n != nil && c.tx.Bucket(bDue).Get(pairKey(uint64(n.Due), seq)) != nil
-	if waits || timed || c.behindSomeone(h.lane, seq) || c.dueAnyhow(seq) || c.indexed(h.stream, seq) {
+	timed := h.notBefore != 0 && c.tx.Bucket(bWdue).Get(pairKey(uint64(h.notBefore), seq)) != nil
+	if waits || timed || c.behindSomeone(h.lane, seq) || c.due[seq] || c.indexed(h.stream, seq) {
 		return
 	}
 	c.add("I1", "event %d is pending and nothing will ever send it", seq)
@@ -150,15 +150,13 @@ func (c *checker) behindSomeone(lane uint64, seq Seq) bool {
 	return false
 }
 
-// dueAnyhow looks for a wake of an event that has no note.
-func (c *checker) dueAnyhow(seq Seq) bool {
+// wakes collects the events that have a due time, whatever their notes say.
+func (c *checker) wakes() {
+	c.due = map[Seq]bool{}
 	cur := c.tx.Bucket(bDue).Cursor()
 	for k, _ := cur.First(); k != nil; k, _ = cur.Next() {
-		if seqOf(k) == seq {
-			return true
-		}
+		c.due[seqOf(k)] = true
 	}
-	return false
 }
 
 func (c *checker) receipts() {

@@ -111,10 +111,22 @@ type picker struct {
 // lookBound bounds the entries that one claim looks at beside those it takes.
 const lookBound = 1 << 14
 
+// outcomeBytes is what one failed event may need beside its record: a note with
+// the org's message, its entries in the indexes, a line of the feed.
+const outcomeBytes = 1 << 10
+
+// outcomeRoom is how many more events may be in flight so that the outcome of
+// each can be recorded in what is left of the size limit; one always may.
+func (t *txn) outcomeRoom() int {
+	return int(max(1, t.room()/outcomeBytes-int64(len(t.s.inflight))))
+}
+
 func (t *txn) claim(id AttemptID, spec ClaimSpec) (Attempt, []Claimed, error) {
 	s := t.s
+	spec.MaxRecords = min(spec.MaxRecords, t.outcomeRoom())
 	s.mu.Lock()
 	s.lookAhead(t.tx)
+	t.now = s.clock.now() // later than anything that was just taken up
 	route, known := s.routeIDs[spec.Route]
 	p := &picker{t: t, spec: spec, recs: t.tx.Bucket(bRec), notes: t.tx.Bucket(bNote), limit: spec.MaxRecords, lanes: map[uint64]bool{}}
 	if known {
@@ -197,7 +209,11 @@ func (p *picker) offer(e *entry) (taken, more bool) {
 	var n *note
 	if v := p.notes.Get(key); v != nil {
 		n = &note{}
-		if err := decodeJSON(v, n); err != nil || n.State != Pending {
+		if err := decodeJSON(v, n); err != nil {
+			p.unreadable(e, err)
+			return true, p.err == nil
+		}
+		if n.State != Pending {
 			p.gone = append(p.gone, e)
 			return true, true
 		}

@@ -196,6 +196,7 @@ type note struct {
 	Attempts int           `json:"n,omitempty"`
 	Rev      uint64        `json:"r,omitempty"`
 	Due      time.Duration `json:"d,omitempty"` // store time; 0: see the lane, or wait
+	DueWork  time.Duration `json:"q,omitempty"` // Due on the work clock
 	Since    int64         `json:"i,omitempty"` // wall µs, of failed and in_doubt
 	Work     time.Duration `json:"w,omitempty"` // age counts from here instead of acceptance
 	MaxBatch int           `json:"m,omitempty"`

@@ -91,6 +91,11 @@ func (s *Store) setFacts(ctx context.Context, what string, change func(*txn) err
 // SetPausedClock stops the clock of ages while nothing may be sent: neither
 // overdue nor max_age counts that time.
 func (s *Store) SetPausedClock(_ context.Context, term Term, paused bool) error {
+	select {
+	case <-s.stop:
+		return ErrClosed
+	default:
+	}
 	if err := s.fenced(term); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ import (
 //	expiry   wall time, seq          –                              Put (expires_at)
 //	lane     lane u64, seq           kind, hold                     exceptions that have a lane
 //	hold     store time, lane, seq   –                              Settle (Hold)
-//	wait     key hash, seq           –                              Put (after)
+//	wait     key hash, seq           still waiting, or satisfied    Put (after), Settle; until terminal
 //	stuck    seq                     state, since, route, lane, …   failed and in_doubt
 //	feed     number of the first     outcomes of one commit         whatever makes an outcome
 var (
@@ -63,6 +63,13 @@ var (
 	kFormat = []byte("format")
 	kState  = []byte("state")
 	kFacts  = []byte("facts")
+)
+
+// Values of the wait index. Satisfied entries stay until the event is terminal:
+// its parent's receipt is needed as long.
+var (
+	waiting   = []byte{1}
+	satisfied = []byte{2}
 )
 
 // present is the value of index entries that say all in their key; bbolt does

@@ -190,11 +190,6 @@ func (t *txn) drop(x *moved, m Move) error {
 	n.log(transition{At: t.wall, From: x.state, To: Dropped, By: m.By})
 	n.Move = m.ID
 	n.Rev++
-	for _, key := range x.h.after {
-		if err := t.tx.Bucket(bWait).Delete(waitKey(hashKey(key), x.seq)); err != nil {
-			return err
-		}
-	}
 	r := receipt{state: Dropped, attempts: n.Attempts, kind: n.Kind, attempt: n.Attempt, job: []byte(n.Job), sent: n.SentAt}
 	return t.end(x, r)
 }

@@ -248,6 +248,11 @@ func (t *txn) terminal(seq Seq, h *recHeader, n *note, r receipt, from State) er
 	rec.Tally[h.route] = c
 	t.count(t.object(h), from, r.state, 1)
 	t.feedTerminal(seq, r.state)
+	for _, key := range h.after {
+		if err := t.tx.Bucket(bWait).Delete(waitKey(hashKey(key), seq)); err != nil {
+			return err
+		}
+	}
 	if n != nil {
 		if err := t.tx.Bucket(bNote).Delete(seqKey(seq)); err != nil {
 			return err
@@ -350,7 +355,7 @@ func (t *txn) again(a *attempt, o *Outcome, h *recHeader, n *note) error {
 	}
 	t.problem(n, o.Problem, a.ID)
 	n.log(transition{At: t.wall, From: Inflight, To: Pending, Attempt: a.ID, Code: code(o.Problem)})
-	n.Due = t.now + o.Delay
+	n.Due, n.DueWork = t.now+o.Delay, t.work+o.Delay
 	t.count(t.object(h), Inflight, Pending, 1)
 	return errors.Join(
 		t.putNote(o.Seq, n),
@@ -414,13 +419,15 @@ func (t *txn) wakeWaiters(key []byte) error {
 	}
 	h := hashKey(string(key))
 	b := t.tx.Bucket(bWait)
-	var waiting []Seq
+	var woken []Seq
 	c := b.Cursor()
-	for k, _ := c.Seek(h[:]); k != nil && string(k[:16]) == string(h[:]); k, _ = c.Next() {
-		waiting = append(waiting, seqOf(k))
+	for k, v := c.Seek(h[:]); k != nil && string(k[:16]) == string(h[:]); k, v = c.Next() {
+		if string(v) == string(waiting) {
+			woken = append(woken, seqOf(k))
+		}
 	}
-	for _, seq := range waiting {
-		if err := b.Delete(waitKey(h, seq)); err != nil {
+	for _, seq := range woken {
+		if err := b.Put(waitKey(h, seq), satisfied); err != nil {
 			return err
 		}
 		if err := t.putDue(t.now, seq); err != nil {

@@ -86,7 +86,6 @@ type Store struct {
 	full     bool
 
 	win     *window // the writer's alone
-	held    bool    // Hold was called
 	term    atomic.Uint64
 	ready   chan struct{}
 	watchMu sync.Mutex
@@ -232,7 +231,11 @@ func (s *Store) load(tx *bolt.Tx) error {
 	if s.keys, err = loadKeys(tx, s.num.Next); err != nil {
 		return err
 	}
-	return s.loadAttempts(tx)
+	if err := s.loadAttempts(tx); err != nil {
+		return err
+	}
+	s.lookAhead(tx)
+	return nil
 }
 
 func (s *Store) loadNames(tx *bolt.Tx) error {

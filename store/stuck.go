@@ -27,12 +27,12 @@ func (r *reading) reason(rec *Record, h *recHeader, n *note) {
 	}
 }
 
-// overdue: pending for longer than the threshold since it was due; pauses don't
-// count, backoff does.
+// overdue: pending for longer than the threshold since it was due, pauses not
+// counted.
 func (r *reading) overdue(h *recHeader, n *note) bool {
 	began := h.work
 	if n != nil {
-		began = max(began, n.Work)
+		began = max(began, n.Work, n.DueWork)
 	}
 	limit := r.s.opts.OverdueAfter
 	if r.work-began <= limit {
@@ -71,7 +71,7 @@ func (r *reading) waitsFor(seq Seq, h *recHeader) string {
 	}
 	for _, key := range h.after {
 		hash := hashKey(key)
-		if r.tx.Bucket(bWait).Get(waitKey(hash, seq)) == nil {
+		if !stillWaits(r.tx.Bucket(bWait), hash, seq) {
 			continue
 		}
 		other, ok := r.s.keys.lookup(r.tx, hash)

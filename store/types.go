@@ -136,12 +136,12 @@ type RouteStat struct {
 	Route    Route
 	Ready    int           // claimable now by REST or by a job
 	RESTOnly int           // of these, what only REST may carry
-	Bytes    int64         // payload bytes of Ready
+	Bytes    int64         // of Ready, as stored
 	Oldest   time.Duration // how long the oldest of Ready has been due
 }
 
-// ClaimSpec bounds a claim. MaxRecords and MaxBytes must be positive; one
-// event is handed out even if it alone is larger than MaxBytes.
+// ClaimSpec bounds a claim. MaxRecords and MaxBytes, of events as stored, must be
+// positive; one event is handed out even if it alone is larger than MaxBytes.
 type ClaimSpec struct {
 	Route      Route
 	Kind       Kind

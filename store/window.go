@@ -120,43 +120,56 @@ func (w *window) queue(route uint32) *routeQueue {
 	return q
 }
 
-// link puts an entry at the end of its lane; it is ready if it is alone there.
+// link takes an entry into its lane, in order of seq; it is ready if it is the
+// first there, and then the one that was first waits behind it.
 func (w *window) link(e *entry) {
-	if e.lane == 0 {
-		w.makeReady(e)
+	if first := w.place(e); !first {
+		e.state = entryFollower
 		return
+	}
+	w.demote(e.next)
+	w.makeReady(e)
+}
+
+// linkInflight does the same with an event that an attempt holds.
+func (w *window) linkInflight(e *entry) {
+	e.state = entryInflight
+	if first := w.place(e); first {
+		w.demote(e.next)
+	}
+}
+
+func (w *window) demote(e *entry) {
+	if e != nil && e.state == entryReady {
+		w.unready(e)
+		e.state = entryFollower
+	}
+}
+
+// place puts an entry into its lane's list and reports whether it is the first.
+// It is searched for from the end: what is met anew is mostly the newest.
+func (w *window) place(e *entry) (first bool) {
+	if e.lane == 0 {
+		return true
 	}
 	last := w.lanes[e.lane]
-	if last == nil {
+	if last == nil || last.seq < e.seq {
+		if e.prev = last; last != nil {
+			last.next = e
+		}
 		w.lanes[e.lane] = e
-		w.makeReady(e)
-		return
+		return last == nil
 	}
-	after := last // the one it comes behind: set-aside events may be older than what is there
-	for after != nil && after.seq > e.seq {
+	after := last
+	for after.prev != nil && after.prev.seq > e.seq {
 		after = after.prev
 	}
-	e.prev = after
-	if after == nil {
-		first := last
-		for first.prev != nil {
-			first = first.prev
-		}
-		e.next, first.prev = first, e
-		if first.state == entryReady {
-			w.unready(first)
-			first.state = entryFollower
-		}
-		w.makeReady(e)
-		return
+	e.next, e.prev = after, after.prev
+	if after.prev != nil {
+		after.prev.next = e
 	}
-	e.next, after.next = after.next, e
-	if e.next != nil {
-		e.next.prev = e
-	} else {
-		w.lanes[e.lane] = e
-	}
-	e.state = entryFollower
+	after.prev = e
+	return e.prev == nil
 }
 
 func (w *window) makeReady(e *entry) {
@@ -373,7 +386,7 @@ func (t *taker) meet(st *stream, x idxEntry) {
 	}
 	e := &entry{seq: x.seq, lane: x.lane, route: x.route, size: x.size, stream: st.id, since: recWork(rec)}
 	if a := t.s.inflight[x.seq]; a != nil {
-		e.state = entryInflight
+		w.linkInflight(e)
 		a.entries[x.seq] = e
 	} else {
 		w.link(e)
@@ -425,11 +438,15 @@ func (t *taker) takeUp(seq Seq) {
 func (t *taker) waits(h *recHeader, seq Seq) bool {
 	b := t.tx.Bucket(bWait)
 	for _, k := range h.after {
-		if b.Get(waitKey(hashKey(k), seq)) != nil {
+		if stillWaits(b, hashKey(k), seq) {
 			return true
 		}
 	}
 	return false
+}
+
+func stillWaits(b *bolt.Bucket, h keyHash, seq Seq) bool {
+	return string(b.Get(waitKey(h, seq))) == string(waiting)
 }
 
 // takeDue takes up what has become due since the last call and returns how long

@@ -1,0 +1,187 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+
+	"github.com/outboxd/outboxd/store"
+)
+
+var (
+	benchRoute   = store.Route{Object: "Contact", Operation: "upsert", ExternalID: "Shop_Id__c"}
+	benchPayload = bytes.Repeat([]byte("x"), 512)
+)
+
+func benchEvent() store.Event {
+	key := uuid.NewString()
+	return store.Event{Key: key, Route: benchRoute, Lane: "contact/shop_id__c/" + key, Head: []byte(`{}`), Payload: benchPayload}
+}
+
+func openBench(b *testing.B) *store.Store {
+	b.Helper()
+	s, err := store.Open(filepath.Join(b.TempDir(), "outbox.db"), store.Options{MaxSize: 64 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	return s
+}
+
+func putMany(b *testing.B, s *store.Store, n int) {
+	b.Helper()
+	for n > 0 {
+		batch := make([]store.Event, min(n, 4096))
+		for i := range batch {
+			batch[i] = benchEvent()
+		}
+		if _, err := s.Put(context.Background(), batch, store.PutOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		n -= len(batch)
+	}
+}
+
+// BenchmarkPut is the rate of durable acknowledgements of one event each, by
+// writers that wait for theirs, on top of known keys.
+func BenchmarkPut(b *testing.B) {
+	for _, writers := range []int{1, 16, 64, 256} {
+		for _, known := range []int{0, 1_000_000} {
+			b.Run(fmt.Sprintf("writers=%d/known=%d", writers, known), func(b *testing.B) {
+				s := openBench(b)
+				putMany(b, s, known)
+				b.SetBytes(int64(len(benchPayload)))
+				b.ResetTimer()
+				share(b, writers, func() error {
+					r, err := s.Put(context.Background(), []store.Event{benchEvent()}, store.PutOptions{})
+					if err == nil {
+						err = r[0].Err
+					}
+					return err
+				})
+			})
+		}
+	}
+}
+
+// BenchmarkRawGroupCommit is the limit that BenchmarkPut is measured against:
+// one appender, one fdatasync for all who wait.
+func BenchmarkRawGroupCommit(b *testing.B) {
+	for _, writers := range []int{1, 16, 64, 256} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			f, err := os.Create(filepath.Join(b.TempDir(), "raw"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			queue := make(chan chan error, 1024)
+			var wg sync.WaitGroup
+			wg.Go(func() { appendLoop(f, queue) })
+			b.SetBytes(int64(len(benchPayload)))
+			b.ResetTimer()
+			share(b, writers, func() error {
+				done := make(chan error, 1)
+				queue <- done
+				return <-done
+			})
+			close(queue)
+			wg.Wait()
+		})
+	}
+}
+
+func appendLoop(f *os.File, queue chan chan error) {
+	for first := range queue {
+		waiting, buf := []chan error{first}, bytes.Clone(benchPayload)
+		for more := true; more; {
+			select {
+			case d, ok := <-queue:
+				if !ok {
+					more = false
+					break
+				}
+				waiting, buf = append(waiting, d), append(buf, benchPayload...)
+			default:
+				more = false
+			}
+		}
+		_, err := f.Write(buf)
+		if err == nil {
+			err = unix.Fdatasync(int(f.Fd()))
+		}
+		for _, d := range waiting {
+			d <- err
+		}
+	}
+}
+
+// share runs f b.N times by a number of goroutines.
+func share(b *testing.B, workers int, f func() error) {
+	b.Helper()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := f(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkDrain claims and settles 1,000 events at a time.
+func BenchmarkDrain(b *testing.B) {
+	for _, pending := range []int{20_000, 1_000_000} {
+		b.Run(fmt.Sprintf("pending=%d", pending), func(b *testing.B) {
+			ctx := context.Background()
+			s := openBench(b)
+			putMany(b, s, pending)
+			term, err := s.Hold(ctx)
+			if err != nil {
+				b.Fatal(err)
+			}
+			left := pending
+			for b.Loop() {
+				if left < 1000 {
+					b.StopTimer()
+					putMany(b, s, pending)
+					left = pending
+					b.StartTimer()
+				}
+				left -= claimAndSettle(b, s, term)
+			}
+			b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+func claimAndSettle(b *testing.B, s *store.Store, term store.Term) int {
+	b.Helper()
+	ctx, id := context.Background(), store.AttemptID(uuid.NewString())
+	_, events, err := s.Claim(ctx, term, id, store.ClaimSpec{Route: benchRoute, Kind: store.KindBulk, MaxRecords: 1000, MaxBytes: 100 << 20})
+	if err != nil || len(events) == 0 {
+		b.Fatalf("claim: %d events, %v", len(events), err)
+	}
+	outcomes := make([]store.Outcome, len(events))
+	for i, e := range events {
+		outcomes[i] = store.Outcome{Seq: e.Seq, Verdict: store.Deliver, ID: "0035e00000Kp7QaAAJ", Created: true}
+	}
+	if err := s.Settle(ctx, term, id, store.Settlement{Outcomes: outcomes}); err != nil {
+		b.Fatal(err)
+	}
+	return len(events)
+}

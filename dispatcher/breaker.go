@@ -56,8 +56,8 @@ const (
 )
 
 const (
-	// doubtsToTrip: so many ambiguous answers in a row, none good between, and
-	// the org is taken as unavailable. One alone may be its request's own fault.
+	// doubtsToTrip: so many calls in a row without an answer, none good between,
+	// and the org is taken as unavailable. One alone may be its request's own fault.
 	doubtsToTrip = 3
 	// shortPause is for limits of calls at a time: they pass within a minute.
 	shortPause = 30 * time.Second
@@ -209,7 +209,7 @@ func (b *breaker) report(a access, err error) {
 		// Our own doing says nothing of the org; another org is a condition.
 	case err == nil || !speaksOfOrg(err):
 		b.succeed(a)
-	case salesforce.ClassOf(err) != salesforce.Ambiguous || b.doubts+1 >= doubtsToTrip || wasTrial:
+	case isCertain(a, err) || b.doubts+1 >= doubtsToTrip || wasTrial:
 		b.trip(b.reasonOf(err))
 		return
 	default:
@@ -321,11 +321,21 @@ func (b *breaker) idle() {
 	}
 }
 
+// isCertain reports whether one such error is enough: the org has said so itself,
+// or not even the connection came about. A read that got no answer may as well
+// have met a single bad connection.
+func isCertain(a access, err error) bool {
+	if e, ok := errors.AsType[*salesforce.APIError](err); ok && a == reading && e.Code == salesforce.CodeTransport {
+		return false
+	}
+	return salesforce.ClassOf(err) != salesforce.Ambiguous
+}
+
 // speaksOfOrg reports whether err is about the org or the way to it, and not
 // about what was asked of it.
 func speaksOfOrg(err error) bool {
 	if e, ok := errors.AsType[*salesforce.APIError](err); ok {
-		return e.Unavailable()
+		return e.Unavailable() || e.Code == salesforce.CodeTransport && e.Class == salesforce.Ambiguous
 	}
 	_, ok := errors.AsType[*salesforce.AuthError](err)
 	return ok

@@ -36,7 +36,7 @@ func (d *Dispatcher) runJob(ctx context.Context, a store.Attempt, claimed []stor
 		return err
 	}
 	j := &job{batch: b}
-	if err := d.settle(ctx, b, j.tabulate(), ""); err != nil || len(b.records) == 0 {
+	if err := d.settle(ctx, b, j.fit(), ""); err != nil || len(b.records) == 0 {
 		return err
 	}
 	return d.steps(ctx, j)
@@ -64,6 +64,27 @@ func (j *job) tabulate() (out []store.Outcome) {
 		kept[line] = j.records[i]
 	}
 	j.table, j.records, j.size = table, kept, len(kept)
+	return out
+}
+
+// maxUpload is how many bytes a job may have; the org's own limit is 150 MB in
+// base64.
+const maxUpload = 100 << 20
+
+// fit is tabulate for a job that is still to be made: of a table that is too
+// large for one job the second half goes back, as often as need be.
+func (j *job) fit() []store.Outcome {
+	out := j.tabulate()
+	for j.table.Size() > maxUpload && j.size > 1 {
+		n := half(j.size)
+		for _, r := range j.records[n:] {
+			o := j.unsent(r)
+			o.MaxBatch = n
+			out = append(out, o)
+		}
+		j.records = j.records[:n]
+		out = append(out, j.tabulate()...)
+	}
 	return out
 }
 

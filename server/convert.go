@@ -75,6 +75,8 @@ func document(r *store.Record, mayRead bool) api.Document {
 	}
 	if mayRead {
 		d.Fields, d.Match = json.RawMessage(e.Fields), match(e.Match)
+	} else if e.Match != nil && e.Lane == "" {
+		d.Lane = "" // the default lane repeats the match
 	}
 	standing(&d, r)
 	for _, t := range r.History {

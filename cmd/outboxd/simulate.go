@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/outboxd/outboxd/simulator"
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) simulate() *cobra.Command {
+	var cfg simulator.Config
+	var listen, schema, publicKey string
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Run the Salesforce simulator",
+		Long: "Serve OAuth, REST and Bulk API 2.0 on made-up data, to try outboxd without an org. " +
+			"The first line of stdout is its URL; it runs until interrupted. What it can be told, and asked, is under /_sim/.",
+		Example: "  outboxd simulate --listen 127.0.0.1:8900\n  outboxd simulate --listen 127.0.0.1:0 --schema objects.json --seed 7",
+		Args:    args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			if err := simulatorFiles(&cfg, schema, publicKey); err != nil {
+				return err
+			}
+			level := slog.LevelWarn
+			if verbose {
+				level = slog.LevelDebug
+			}
+			cfg.Logger = slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level}))
+			ctx, stop := interruptible()
+			defer stop()
+			return c.runSimulator(ctx, cfg, listen)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 takes a free one")
+	f.Uint64Var(&cfg.Seed, "seed", 1, "makes Ids and chance repeatable")
+	f.StringVar(&schema, "schema", "", "`file` with a JSON array of objects to add")
+	f.StringVar(&cfg.ClientID, "client-id", simulator.DefaultClientID, "the app's `id`")
+	f.StringVar(&cfg.ClientSecret, "client-secret", simulator.DefaultClientSecret, "the app's `secret`")
+	f.StringVar(&cfg.Username, "username", "", "the only `user` that a JWT may name")
+	f.StringVar(&publicKey, "public-key", "", "PEM `file` to verify JWTs with")
+	f.BoolVar(&verbose, "verbose", false, "log every request on stderr")
+	return cmd
+}
+
+func (c *cli) runSimulator(ctx context.Context, cfg simulator.Config, listen string) error {
+	sim, err := simulator.New(cfg)
+	if err != nil {
+		return err
+	}
+	url, err := sim.Start(listen)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(c.out, url); err != nil {
+		return errors.Join(err, sim.Close())
+	}
+	<-ctx.Done()
+	return sim.Close()
+}
+
+// simulatorFiles reads the files that flags name.
+func simulatorFiles(cfg *simulator.Config, schema, publicKey string) error {
+	if schema != "" {
+		f, err := os.Open(schema)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if cfg.Schema, err = simulator.ParseSchema(f); err != nil {
+			return fmt.Errorf("schema %s: %w", schema, err)
+		}
+	}
+	if publicKey == "" {
+		return nil
+	}
+	text, err := os.ReadFile(publicKey)
+	if err != nil {
+		return err
+	}
+	if cfg.PublicKey, err = parsePublicKey(text); err != nil {
+		return fmt.Errorf("public key %s: %w", publicKey, err)
+	}
+	return nil
+}
+
+// parsePublicKey reads a public key, or the certificate that was uploaded to
+// the org with it.
+func parsePublicKey(text []byte) (*rsa.PublicKey, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("no PEM block found")
+	}
+	var key any
+	var err error
+	switch block.Type {
+	case "CERTIFICATE":
+		var cert *x509.Certificate
+		if cert, err = x509.ParseCertificate(block.Bytes); err == nil {
+			key = cert.PublicKey
+		}
+	case "RSA PUBLIC KEY":
+		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	default:
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if rsaKey, ok := key.(*rsa.PublicKey); ok {
+		return rsaKey, nil
+	}
+	return nil, fmt.Errorf("%T is not an RSA key", key)
+}

@@ -2,12 +2,11 @@ package simulator
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Bounds of one Collections call.
@@ -27,48 +26,46 @@ type collection struct {
 
 // readRecords parses a body and applies the rules that make the whole call fail.
 func readRecords(r *request) (*collection, *answer) {
-	top, err := members(r.body)
+	col := &collection{}
+	in := newJSONReader(r.body)
+	err := in.each('{', func() error {
+		name, err := in.dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		switch name.String() {
+		case "allOrNone":
+			whole, err := in.dec.ReadToken()
+			col.whole = err == nil && whole.Kind() == 't'
+			return err
+		case "records":
+			return in.each('[', func() error { return col.add(in) })
+		default:
+			return fmt.Errorf("unrecognized field %s", name.String())
+		}
+	})
+	if err == nil {
+		err = in.end()
+	}
 	if err != nil {
 		return nil, badJSON(err)
-	}
-	col := &collection{}
-	for _, m := range top {
-		switch m.name {
-		case "allOrNone":
-			col.whole = m.value.Kind() == 't'
-		case "records":
-			if err := json.Unmarshal(m.value, (*rawRecords)(col)); err != nil {
-				return nil, badJSON(err)
-			}
-		default:
-			return nil, errorAnswer(http.StatusBadRequest, "JSON_PARSER_ERROR", `Unrecognized field "`+m.name+`"`)
-		}
 	}
 	return col, col.check()
 }
 
-// rawRecords fills the records of a collection.
-type rawRecords collection
-
-func (rr *rawRecords) UnmarshalJSON(b []byte) error {
-	var values []jsontext.Value
-	if err := json.Unmarshal(b, &values); err != nil {
+// add reads one record.
+func (col *collection) add(in *jsonReader) error {
+	record, err := in.object()
+	if err != nil {
 		return err
 	}
-	for _, v := range values {
-		record, err := members(v)
-		if err != nil {
-			return err
+	typ := ""
+	for _, m := range record {
+		if m.name == "attributes" {
+			typ = attributeType(m.value)
 		}
-		rr.records = append(rr.records, record)
-		typ := ""
-		for _, m := range record {
-			if m.name == "attributes" {
-				typ = attributeType(m.value)
-			}
-		}
-		rr.types = append(rr.types, typ)
 	}
+	col.records, col.types = append(col.records, record), append(col.types, typ)
 	return nil
 }
 

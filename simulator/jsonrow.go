@@ -17,37 +17,74 @@ type member struct {
 	end   int64 // offset of the end of the value in the body
 }
 
-// members splits a JSON object.
+// jsonReader reads a body, and hands out values that share its memory.
+type jsonReader struct {
+	body []byte
+	dec  *jsontext.Decoder
+}
+
+func newJSONReader(body []byte) *jsonReader {
+	return &jsonReader{body, jsontext.NewDecoder(bytes.NewReader(body))}
+}
+
+// members splits a JSON object that is the whole body.
 func members(body []byte) ([]member, error) {
-	dec := jsontext.NewDecoder(bytes.NewReader(body))
-	open, err := dec.ReadToken()
+	r := newJSONReader(body)
+	all, err := r.object()
 	if err != nil {
 		return nil, err
 	}
-	if open.Kind() != '{' {
-		return nil, fmt.Errorf("not an object")
+	return all, r.end()
+}
+
+// end wants the body to be over.
+func (r *jsonReader) end() error {
+	if _, err := r.dec.ReadToken(); err != io.EOF {
+		return fmt.Errorf("something follows the object")
 	}
-	var all []member
-	for dec.PeekKind() != '}' {
-		name, err := dec.ReadToken()
+	return nil
+}
+
+// object reads an object.
+func (r *jsonReader) object() ([]member, error) {
+	all := make([]member, 0, 8)
+	err := r.each('{', func() error {
+		name, err := r.dec.ReadToken()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		m := member{name: name.String()}
-		value, err := dec.ReadValue()
+		value, err := r.dec.ReadValue()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		m.value, m.end = value.Clone(), dec.InputOffset()
+		m.end = r.dec.InputOffset()
+		m.value = r.body[m.end-int64(len(value)) : m.end]
 		all = append(all, m)
+		return nil
+	})
+	return all, err
+}
+
+// each calls read in front of every element of an array or object.
+func (r *jsonReader) each(open jsontext.Kind, read func() error) error {
+	begin, err := r.dec.ReadToken()
+	if err != nil {
+		return err
 	}
-	if _, err := dec.ReadToken(); err != nil {
-		return nil, err
+	if begin.Kind() != open {
+		return fmt.Errorf("%v where %v was expected", begin.Kind(), open)
 	}
-	if _, err := dec.ReadToken(); err != io.EOF {
-		return nil, fmt.Errorf("something follows the object")
+	for {
+		switch r.dec.PeekKind() {
+		case ']', '}':
+			_, err := r.dec.ReadToken()
+			return err
+		}
+		if err := read(); err != nil {
+			return err
+		}
 	}
-	return all, nil
 }
 
 // badJSON is the answer to a body that does not parse.

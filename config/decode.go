@@ -27,11 +27,16 @@ var durationType = reflect.TypeFor[time.Duration]()
 type decoder struct {
 	file  string
 	found Errors
+	wrong map[string]bool       // keys with a mistake
 	at    map[string]*yaml.Node // the value of each key in the file, by its path
 }
 
-// fail reports a mistake at a node.
+// fail reports a mistake at a node, the first one of each key.
 func (d *decoder) fail(n *yaml.Node, key, what, hint string) {
+	if d.wrong[key] && key != "" {
+		return
+	}
+	d.wrong[key] = true
 	d.found.List = append(d.found.List, &Error{
 		File: d.file, Line: n.Line, Column: n.Column, Key: key, What: what, Hint: hint,
 	})
@@ -206,8 +211,10 @@ func parseScalar(n *yaml.Node, v reflect.Value) error {
 	switch {
 	case v.Type() == durationType:
 		parsed, err := parseDuration(text)
+		if err != nil {
+			return err
+		}
 		v.SetInt(int64(parsed))
-		return err
 	case v.Kind() == reflect.String:
 		v.SetString(text)
 	case v.Kind() == reflect.Bool:

@@ -68,7 +68,7 @@ func Parse(name string, data []byte, o Options) (*Config, error) {
 // decode puts what can be read over the defaults.
 func decode(name string, data []byte) (*Config, *decoder) {
 	c := Default()
-	d := &decoder{file: name, at: make(map[string]*yaml.Node)}
+	d := &decoder{file: name, wrong: make(map[string]bool), at: make(map[string]*yaml.Node)}
 	if root := d.tree(data); root != nil {
 		d.value(root, reflect.ValueOf(c).Elem(), "", "")
 	}

@@ -1,6 +1,10 @@
 package config
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 const mask = "***"
 
@@ -30,6 +34,15 @@ func (s Secret) String() string {
 
 // GoString is String in quotes.
 func (s Secret) GoString() string { return `"` + s.String() + `"` }
+
+// Format writes String for every verb, also for those that are not made for texts.
+func (s Secret) Format(f fmt.State, verb rune) {
+	if verb == 'v' && f.Flag('#') {
+		_, _ = io.WriteString(f, s.GoString())
+		return
+	}
+	_, _ = io.WriteString(f, s.String())
+}
 
 // MarshalText is String, also for JSON and YAML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -25,7 +25,7 @@ func (d *decoder) validate(c *Config) {
 	d.validateAccess("access.read", c.Access.Read)
 	d.validateAccess("access.operate", c.Access.Operate)
 	d.validateListen("http.listen", c.HTTP.Listen)
-	if c.Dispatch.Retry.Initial > c.Dispatch.Retry.Max {
+	if c.Dispatch.Retry.Initial > c.Dispatch.Retry.Max && !d.wrong["dispatch.retry.max"] {
 		d.failAt("dispatch.retry.initial", "longer than dispatch.retry.max, "+formatDuration(c.Dispatch.Retry.Max),
 			"make it shorter, or max longer")
 	}
@@ -48,6 +48,9 @@ func (d *decoder) validateSalesforce(s *Salesforce) {
 	}
 	secret := func(key string, s Secret, file string) {
 		needs(key+"_file", s.IsZero() && file == "", "name the file that holds it")
+	}
+	if d.wrong["salesforce.auth.flow"] {
+		return
 	}
 	needs("client_id", a.ClientID == "", "give the consumer key of the connected app")
 	switch a.Flow {

@@ -59,8 +59,11 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10) + "B"
 }
 
-func (s *Size) parse(text string) (err error) {
-	*s, err = ParseSize(text)
+func (s *Size) parse(text string) error {
+	parsed, err := ParseSize(text)
+	if err == nil {
+		*s = parsed
+	}
 	return err
 }
 
@@ -90,8 +93,11 @@ func ParseRange(text string) (Range, error) {
 
 func (r Range) String() string { return formatDuration(r.Min) + ".." + formatDuration(r.Max) }
 
-func (r *Range) parse(text string) (err error) {
-	*r, err = ParseRange(text)
+func (r *Range) parse(text string) error {
+	parsed, err := ParseRange(text)
+	if err == nil {
+		*r = parsed
+	}
 	return err
 }
 
@@ -144,8 +150,11 @@ func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'f', -
 // Of is that part of n, rounded down.
 func (p Percent) Of(n int64) int64 { return int64(float64(n) * (float64(p) / 100)) }
 
-func (p *Percent) parse(text string) (err error) {
-	*p, err = ParsePercent(text)
+func (p *Percent) parse(text string) error {
+	parsed, err := ParsePercent(text)
+	if err == nil {
+		*p = parsed
+	}
 	return err
 }
 

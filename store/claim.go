@@ -113,7 +113,7 @@ const lookBound = 1 << 14
 
 // outcomeBytes is what one failed event may need beside its record: a note with
 // the org's message, its entries in the indexes, a line of the feed.
-const outcomeBytes = 1 << 10
+const outcomeBytes = 4 << 10
 
 // outcomeRoom is how many more events may be in flight so that the outcome of
 // each can be recorded in what is left of the size limit; one always may.

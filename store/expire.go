@@ -148,19 +148,20 @@ func (t *txn) sweepDue() (bool, error) {
 // spill sets followers aside on disk that wait for something on disk, where they
 // fill a stream's window: others behind them get their turn.
 func (t *txn) spill() (bool, error) {
-	s, spilled := t.s, 0
+	s, spilled := t.s, map[*entry]bool{}
 	for _, st := range s.win.streams {
 		if st.live < windowSize*3/4 {
 			continue
 		}
 		for _, e := range st.entries {
-			if spilled == sweepStep {
+			if len(spilled) == sweepStep {
 				return true, nil
 			}
-			if e.state != entryFollower || e.prev != nil || !t.blocked(e.lane, e.seq) {
+			waits := e.prev == nil || spilled[e.prev]
+			if e.state != entryFollower || !waits || !t.blocked(e.lane, e.seq) {
 				continue
 			}
-			spilled++
+			spilled[e] = true
 			t.laneUsed, t.changed = true, true
 			if err := t.tx.Bucket(bLane).Put(pairKey(e.lane, e.seq), encodeLane(laneEntry{kind: laneFollower})); err != nil {
 				return false, err

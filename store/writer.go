@@ -34,6 +34,9 @@ func (s *Store) submit(ctx context.Context, o *op) error {
 	if s.opts.ReadOnly {
 		return fmt.Errorf("%w: opened read-only", ErrUnavailable)
 	}
+	if s.Err() != nil {
+		return ErrUnknown
+	}
 	o.done = make(chan error, 1)
 	select {
 	case s.ops <- o:

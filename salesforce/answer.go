@@ -23,10 +23,21 @@ type answer struct {
 
 // fault is an error of Salesforce's own, from whichever of its shapes. A call's error has errorCode, an item's statusCode.
 type fault struct {
-	ErrorCode  string   `json:"errorCode" xml:"errorCode"`
-	StatusCode string   `json:"statusCode" xml:"-"`
-	Message    string   `json:"message" xml:"message"`
-	Fields     []string `json:"fields" xml:"fields"`
+	ErrorCode  string     `json:"errorCode" xml:"errorCode"`
+	StatusCode string     `json:"statusCode" xml:"-"`
+	Message    string     `json:"message" xml:"message"`
+	Fields     fieldNames `json:"fields" xml:"fields"`
+}
+
+// fieldNames is a list of names; what else may stand there is no reason not to understand the rest.
+type fieldNames []string
+
+func (f *fieldNames) UnmarshalJSON(b []byte) error {
+	var names []string
+	if json.Unmarshal(b, &names) == nil {
+		*f = names
+	}
+	return nil
 }
 
 func (f fault) code() string {

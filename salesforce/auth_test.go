@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -442,5 +443,38 @@ func TestLogin_TokenGoesToTheInstanceAlone(t *testing.T) {
 		if n := org.loginCount(); n != 2 {
 			t.Errorf("%d logins after a move, want 2: the next call asks where the org is", n)
 		}
+	}
+}
+
+func TestAuthError_HasARemedy(t *testing.T) {
+	for _, tt := range []struct {
+		err  AuthError
+		want string
+	}{
+		{AuthError{Code: "invalid_grant", Description: "user hasn't approved this consumer"}, "pre-authorize"},
+		{AuthError{Code: "invalid_grant", Description: "request not supported on this domain"}, "My Domain"},
+		{AuthError{Code: "invalid_grant", Description: "authentication failure"}, "user's name"},
+		{AuthError{Code: CodeTransport, Transient: true}, "network"},
+		{AuthError{Code: "never_seen"}, "Login History"},
+	} {
+		if got := tt.err.Remedy(); !strings.Contains(got, tt.want) {
+			t.Errorf("Remedy of %s = %q, want %q in it", tt.err.Code, got, tt.want)
+		}
+	}
+}
+
+func TestLogin_OverTLS(t *testing.T) {
+	org := newFakeOrg(t, answering(200, "application/json", createdOne))
+	secured := httptest.NewTLSServer(org)
+	t.Cleanup(secured.Close)
+	org.instance = secured.URL
+	roots := x509.NewCertPool()
+	roots.AddCert(secured.Certificate())
+	c := org.client(t, func(cfg *Config) {
+		cfg.LoginURL = secured.URL
+		cfg.TLS = &tls.Config{RootCAs: roots}
+	})
+	if err := createOne(c); err != nil {
+		t.Error(err)
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"testing"
@@ -374,6 +376,44 @@ func TestWire_SealedBeforeTheFirstWriteOnly(t *testing.T) {
 	}
 	if _, err := w.Write([]byte("b")); err == nil {
 		t.Error("writes after the seal")
+	}
+}
+
+func TestSending_LooksIntoTLS(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	go io.Copy(io.Discard, far)
+	w := &wire{Conn: near}
+	var s sending
+	s.gotConn(httptrace.GotConnInfo{Conn: tls.Client(w, &tls.Config{})})
+	if !s.nothingLeft() {
+		t.Error("nothing was written, and no proof")
+	}
+	if _, err := w.Write([]byte("x")); err == nil {
+		t.Error("a connection that proved it still writes")
+	}
+	s.gotConn(httptrace.GotConnInfo{Conn: far})
+	if s.nothingLeft() {
+		t.Error("a proof of a connection that can't be looked into")
+	}
+}
+
+func TestClassOf_WhatItDoesNotKnowIsAmbiguous(t *testing.T) {
+	login := &AuthError{Transient: true, Err: &APIError{Class: Retry}}
+	for name, tt := range map[string]struct {
+		err  error
+		want Class
+	}{
+		"an error":     {io.ErrUnexpectedEOF, Ambiguous},
+		"no class":     {&APIError{}, Ambiguous},
+		"wrapped":      {fmt.Errorf("x: %w", &APIError{Class: Split}), Split},
+		"of a login":   {fmt.Errorf("x: %w", login), PauseOrg},
+		"of set-up":    {&AuthError{}, Auth},
+		"caller's end": {&AuthError{Transient: true, Err: context.Canceled}, Retry},
+	} {
+		if got := ClassOf(tt.err); got != tt.want {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
 	}
 }
 

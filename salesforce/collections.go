@@ -28,7 +28,7 @@ func (c *Client) Create(ctx context.Context, object string, rows []Row, h Header
 func (c *Client) Update(ctx context.Context, object string, rows []Row, h Headers) ([]Result, error) {
 	k := &call{name: "collections update " + object, method: http.MethodPatch, path: "/composite/sobjects", write: true, header: h.values()}
 	for _, row := range rows {
-		if _, err := ParseID(string(row.ID)); err != nil {
+		if err := checkID(row.ID); err != nil {
 			return nil, invalid(k.name, err.Error())
 		}
 	}
@@ -53,7 +53,7 @@ func (c *Client) Delete(ctx context.Context, object string, ids []ID) ([]Result,
 	}
 	list := make([]string, len(ids))
 	for i, id := range ids {
-		if _, err := ParseID(string(id)); err != nil {
+		if err := checkID(id); err != nil {
 			return nil, invalid(k.name, err.Error())
 		}
 		list[i] = string(id)

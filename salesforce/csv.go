@@ -213,7 +213,7 @@ func (f *flattener) key(row Row) ([]cell, string, error) {
 		}
 		return []cell{{name, text}}, f.spec.ExternalIDField, err
 	}
-	if _, err := ParseID(string(row.ID)); err != nil {
+	if err := checkID(row.ID); err != nil {
 		return nil, "", fmt.Errorf("Id: %w", err)
 	}
 	return []cell{{"Id", string(row.ID)}}, "Id", nil

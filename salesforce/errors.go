@@ -1,7 +1,6 @@
 package salesforce
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -126,56 +125,17 @@ func (e *APIError) Unavailable() bool {
 	return false
 }
 
-// AuthError is the failure of a login: of the org connection, never of a record. The call that needed the
-// token was not sent.
-type AuthError struct {
-	// Code is the token endpoint's "error", or CodeTransport.
-	Code string
-	// Description is the token endpoint's "error_description", at most 1 KB.
-	Description string
-	// Transient: it may pass by itself. Otherwise somebody has to change credentials or set-up.
-	Transient bool
-	// Status is the HTTP status, 0 when there was no answer.
-	Status int
-	// Err is the cause where there is one.
-	Err error
-}
-
-// Error tells code and description; neither holds a secret.
-func (e *AuthError) Error() string {
-	s := "login: " + e.Code
-	if e.Status != 0 {
-		s = fmt.Sprintf("login: HTTP %d %s", e.Status, e.Code)
-	}
-	if e.Description != "" {
-		s += ": " + e.Description
-	}
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
-	}
-	return s
-}
-
-// Unwrap returns the cause, so that errors.Is finds a context's end or what OnIdentity's function said.
-func (e *AuthError) Unwrap() error { return e.Err }
-
 // ClassOf returns what err proves about the call that it ended. Of an AuthError: the call was not sent, so
 // PauseOrg when the login may pass by itself, else Auth; Retry when the caller's own context ended.
 // Whatever it doesn't know is Ambiguous.
 func ClassOf(err error) Class {
+	if e, ok := errors.AsType[*AuthError](err); ok {
+		return e.class()
+	}
 	if e, ok := errors.AsType[*APIError](err); ok {
 		return e.Class
 	}
-	e, ok := errors.AsType[*AuthError](err)
-	switch {
-	case !ok:
-		return Ambiguous
-	case errors.Is(e.Err, context.Canceled):
-		return Retry
-	case e.Transient:
-		return PauseOrg
-	}
-	return Auth
+	return Ambiguous
 }
 
 // IsNotFound reports whether Salesforce itself said that the resource does not exist. A 404 of

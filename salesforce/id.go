@@ -44,6 +44,15 @@ func answeredID(s string) (ID, bool) {
 	return "", false
 }
 
+// checkID looks at the shape only, so that the Id may stand in a path: whether there is such a record the org
+// says, of this one alone.
+func checkID(id ID) error {
+	if _, ok := answeredID(string(id)); !ok {
+		return ErrID
+	}
+	return nil
+}
+
 // idSuffix computes the three characters that carry the letter case of the fifteen: one character for each group
 // of five, bit i of it set when the group's i-th character is an upper-case letter.
 func idSuffix(id string) string {

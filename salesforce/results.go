@@ -146,7 +146,8 @@ func (p *resultParser) row(cells []string) ResultRow {
 		r.Created = strings.EqualFold(cells[1], "true")
 		return r
 	}
-	r.Code, r.Message, r.ErrorFields = ParseRowError(clip(cells[1], maxMessage))
+	r.Code, r.Message, r.ErrorFields = ParseRowError(cells[1])
+	r.Message = clip(r.Message, maxMessage)
 	return r
 }
 

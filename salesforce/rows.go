@@ -61,7 +61,7 @@ func (c *Client) CreateOne(ctx context.Context, object string, row Row, h Header
 
 // UpdateOne changes the record row.ID by the single-row resource; errors as of CreateOne.
 func (c *Client) UpdateOne(ctx context.Context, object string, row Row, h Headers) (Result, error) {
-	if _, err := ParseID(string(row.ID)); err != nil {
+	if err := checkID(row.ID); err != nil {
 		return Result{}, invalid("row update "+object, err.Error())
 	}
 	return c.one(ctx, "row update "+object, http.MethodPatch, "/sobjects/"+object+"/"+string(row.ID), object, row, h)
@@ -79,7 +79,7 @@ func (c *Client) UpsertOne(ctx context.Context, object, field string, row Row, h
 
 // DeleteOne deletes a record by the single-row resource; errors as of CreateOne.
 func (c *Client) DeleteOne(ctx context.Context, object string, id ID) (Result, error) {
-	if _, err := ParseID(string(id)); err != nil {
+	if err := checkID(id); err != nil {
 		return Result{}, invalid("row delete "+object, err.Error())
 	}
 	return c.one(ctx, "row delete "+object, http.MethodDelete, "/sobjects/"+object+"/"+string(id), object, Row{ID: id}, Headers{})

@@ -68,7 +68,7 @@ func TestCollections_OutcomesByIndex(t *testing.T) {
 		{"id":"0035e00000Kp7QaAAJ","success":true,"errors":[],"created":true},
 		{"success":false,"errors":[{"statusCode":"DUPLICATES_DETECTED","message":"Use one of these records?","fields":[]}]},
 		{"id":"e015g0000009Qw1AAE","success":true,"errors":[{"statusCode":"OPERATION_ENQUEUED","message":"6f0c2a51"}]},
-		{"success":false,"created":false,"errors":[{"errorCode":"STRING_TOO_LONG","message":"m","fields":["Name"]},{"statusCode":"X","fields":["Email"]}]},
+		{"success":false,"created":false,"errors":[{"errorCode":"STRING_TOO_LONG","message":"m","fields":["Name"]},{"statusCode":"X","fields":["Email"]},{"statusCode":"Y","fields":"Phone"}]},
 		{"success":false,"errors":[]}
 	]`))
 	rows := make([]Row, 5)
@@ -109,7 +109,7 @@ func TestCollections_RefuseBeforeSending(t *testing.T) {
 			return err
 		},
 		"id": func() error {
-			_, err := c.Update(ctx, "Contact", []Row{{ID: "0035e00000Kp7QaAAA"}}, noHeaders)
+			_, err := c.Update(ctx, "Contact", []Row{{ID: "0035e00000Kp7Q/AAA"}}, noHeaders)
 			return err
 		},
 		"deleted id": func() error { _, err := c.Delete(ctx, "Contact", []ID{"x&ids=y"}); return err },

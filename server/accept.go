@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -53,13 +54,20 @@ func (b *batch) refuse(p *api.Problem, line int) {
 func (s *Server) read(raw []byte, key string) (store.Event, *api.Problem) {
 	e, err := event.Decode(raw)
 	if err != nil {
-		return store.Event{}, s.problem(err)
+		p := s.problem(err)
+		p.Key = cmp.Or(p.Key, key)
+		return store.Event{}, p
 	}
-	if p := chooseKey(e, key); p != nil {
+	made, p := chooseKey(e, key)
+	if p != nil {
 		return store.Event{}, p
 	}
 	if err := e.Validate(); err != nil {
-		return store.Event{}, s.problem(err)
+		p := s.problem(err)
+		if made {
+			p.Key = "" // nobody has seen it
+		}
+		return store.Event{}, p
 	}
 	if s.schema != nil {
 		if mistakes := s.schema(e); len(mistakes) > 0 {
@@ -78,21 +86,22 @@ func (s *Server) read(raw []byte, key string) (store.Event, *api.Problem) {
 	return se, nil
 }
 
-// chooseKey settles the event's key: its own, the header's, or a new one.
-func chooseKey(e *event.Event, header string) *api.Problem {
+// chooseKey settles the event's key: its own, the header's, or one that is
+// made here.
+func chooseKey(e *event.Event, header string) (made bool, p *api.Problem) {
 	switch {
 	case e.Key != "" && header != "" && e.Key != header:
-		return keyProblem("differs from header Idempotency-Key")
+		return false, keyProblem("differs from header Idempotency-Key")
 	case e.Key == "" && header != "":
 		e.Key = header
 	case e.Key == "":
 		id, err := uuid.NewV7()
 		if err != nil {
-			return api.CodeUnavailable.Problem("no random numbers for a key")
+			return false, api.CodeUnavailable.Problem("no random numbers for a key")
 		}
-		e.Key = id.String()
+		e.Key, made = id.String(), true
 	}
-	return nil
+	return made, nil
 }
 
 func keyProblem(detail string) *api.Problem {
@@ -179,18 +188,11 @@ func (s *Server) atomicProblem(b *batch, results []store.PutResult) *api.Problem
 			continue
 		}
 		if answer == nil {
-			answer = p.Code.Problem("nothing was stored: " + cmpText(p.Detail, p.Title))
+			answer = p.Code.Problem("nothing was stored: " + cmp.Or(p.Detail, p.Title))
 		}
 		answer.Errors = append(answer.Errors, placedErrors(p)...)
 	}
 	return answer
-}
-
-func cmpText(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // placedErrors are a problem's mistakes with the line, code and key of their event.

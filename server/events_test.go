@@ -107,6 +107,14 @@ func TestPut_MistakesNameTheirPlace(t *testing.T) {
 	if p.Detail != want || p.Key != "order-1" || len(p.Errors) == 0 || p.Errors[0].Path != "filds" {
 		t.Errorf("got %+v, want detail %q", p, want)
 	}
+	p = wantProblem(t, r.post("/v1/events", "{}"), 400, api.CodeInvalidEvent)
+	if p.Key != "" {
+		t.Errorf("the problem names a key that nobody gave: %q", p.Key)
+	}
+	p = wantProblem(t, r.do("POST", "/v1/events", "{}", "Content-Type", api.JSON, "Idempotency-Key", "mine"), 400, api.CodeInvalidEvent)
+	if p.Key != "mine" {
+		t.Errorf("the problem names the key %q", p.Key)
+	}
 	for name, body := range map[string]string{"empty": " ", "cut": `{"key":"k"`, "not UTF-8": "{\"key\":\"\xff\"}", "two": contact("a", "1") + contact("b", "1"), "cut array": `[{}`, "array and more": `[] []`} {
 		t.Run(name, func(t *testing.T) { wantProblem(t, r.post("/v1/events", body), 400, api.CodeMalformed) })
 	}

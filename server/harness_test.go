@@ -252,6 +252,9 @@ func (r *rig) settle(kind store.Kind, verdict func(store.Claimed) store.Outcome)
 	if len(claimed) == 0 {
 		r.Fatal("nothing to claim")
 	}
+	if kind == store.KindBulk {
+		r.advance(id)
+	}
 	var x store.Settlement
 	for _, c := range claimed {
 		o := verdict(c)
@@ -260,6 +263,19 @@ func (r *rig) settle(kind store.Kind, verdict func(store.Claimed) store.Outcome)
 	}
 	must(r, r.store.Settle(r.ctx, r.term, id, x))
 	return id
+}
+
+// advance takes an attempt through the phases of a job.
+func (r *rig) advance(id store.AttemptID) {
+	r.Helper()
+	phases := []store.Phase{store.PhaseClaimed, store.PhaseOpen, store.PhaseClosing, store.PhaseProcessing}
+	for i, to := range phases[1:] {
+		var data store.PhaseData
+		if to == store.PhaseOpen {
+			data.JobID = "7508Z00000lSXvxQAG"
+		}
+		must(r, r.store.Advance(r.ctx, r.term, id, phases[i], to, data))
+	}
 }
 
 func deliver(store.Claimed) store.Outcome {

@@ -179,7 +179,7 @@ func (a *authenticator) runRefresh(ctx context.Context, endpoint string) (*oauth
 // loginTrip binds a login's requests to its context, which x/oauth2/jwt doesn't do, and keeps the transport's error,
 // whose kind the packages hide.
 type loginTrip struct {
-	ctx  context.Context //nolint:containedctx // lives for one login
+	ctx  context.Context // lives for one login
 	base http.RoundTripper
 	err  error
 }

@@ -275,8 +275,7 @@ func TestLogin_NobodyThereIsTransient(t *testing.T) {
 }
 
 func TestRefresh_RotatedTokenIsSavedAndUsed(t *testing.T) {
-	var org *fakeOrg
-	org = newFakeOrg(t, nil)
+	org := newFakeOrg(t, nil)
 	n := 0
 	var used []string
 	org.login = func(w http.ResponseWriter, r *http.Request) {

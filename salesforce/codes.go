@@ -88,7 +88,7 @@ func lookup(code string) (Code, bool) {
 	}
 	switch {
 	case strings.HasPrefix(code, "EXTERNAL_OBJECT_"):
-		return Code{Class: Retry, CallClass: Retry}, true
+		return Code{Class: Retry, CallClass: Ambiguous}, true // what the external system did is not known
 	case strings.HasSuffix(code, "_LIMIT_EXCEEDED"):
 		return Code{Class: BadConfig, CallClass: BadConfig}, true
 	}

@@ -214,7 +214,7 @@ func (f *flattener) key(row Row) ([]cell, string, error) {
 		return []cell{{name, text}}, f.spec.ExternalIDField, err
 	}
 	if err := checkID(row.ID); err != nil {
-		return nil, "", fmt.Errorf("Id: %w", err)
+		return nil, "", fmt.Errorf("id: %w", err)
 	}
 	return []cell{{"Id", string(row.ID)}}, "Id", nil
 }

@@ -23,32 +23,42 @@ func TestCollections_SendWhatTheGuideAsksFor(t *testing.T) {
 		name, method, uri, body string
 		call                    func(*Client) error
 	}{
-		{"create", "POST", "/services/data/v66.0/composite/sobjects",
+		{
+			"create", "POST", "/services/data/v66.0/composite/sobjects",
 			`{"allOrNone":false,"records":[{"attributes":{"type":"Contact"},` + fields[1:] + `]}`,
 			func(c *Client) error {
 				_, err := c.Create(context.Background(), "Contact", []Row{contact(fields)}, noHeaders)
 				return err
-			}},
-		{"create of nothing but defaults", "POST", "/services/data/v66.0/composite/sobjects",
+			},
+		},
+		{
+			"create of nothing but defaults", "POST", "/services/data/v66.0/composite/sobjects",
 			`{"allOrNone":false,"records":[{"attributes":{"type":"Contact"}}]}`,
 			func(c *Client) error {
 				_, err := c.Create(context.Background(), "Contact", []Row{contact(`{}`)}, noHeaders)
 				return err
-			}},
-		{"update", "PATCH", "/services/data/v66.0/composite/sobjects",
+			},
+		},
+		{
+			"update", "PATCH", "/services/data/v66.0/composite/sobjects",
 			`{"allOrNone":false,"records":[{"attributes":{"type":"Contact"},"id":"0035e00000Kp7QaAAJ","LastName":"A"}]}`,
 			func(c *Client) error {
 				_, err := c.Update(context.Background(), "Contact", []Row{{ID: idA, Fields: []byte(`{"LastName":"A","ID":"x"}`)}}, noHeaders)
 				return err
-			}},
-		{"upsert", "PATCH", "/services/data/v66.0/composite/sobjects/Contact/Shop_Id__c",
+			},
+		},
+		{
+			"upsert", "PATCH", "/services/data/v66.0/composite/sobjects/Contact/Shop_Id__c",
 			`{"allOrNone":false,"records":[{"attributes":{"type":"Contact"},"Shop_Id__c":7.50,"LastName":"A"}]}`,
 			func(c *Client) error {
 				_, err := c.Upsert(context.Background(), "Contact", "Shop_Id__c", []Row{upsertRow(`7.50`, `{"shop_id__C":"7.50","LastName":"A"}`)}, noHeaders)
 				return err
-			}},
-		{"delete", "DELETE", "/services/data/v66.0/composite/sobjects?allOrNone=false&ids=0035e00000Kp7QaAAJ", ``,
-			func(c *Client) error { _, err := c.Delete(context.Background(), "Contact", []ID{idA}); return err }},
+			},
+		},
+		{
+			"delete", "DELETE", "/services/data/v66.0/composite/sobjects?allOrNone=false&ids=0035e00000Kp7QaAAJ", ``,
+			func(c *Client) error { _, err := c.Delete(context.Background(), "Contact", []ID{idA}); return err },
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			org := newFakeOrg(t, answering(200, "application/json", createdOne))
@@ -147,36 +157,60 @@ func TestOne_RecordsOutcomeIsNoError(t *testing.T) {
 		want   Result
 		uri    string
 	}{
-		{"created", answering(201, "application/json", `{"id":"0035e00000Kp7Qa","success":true,"errors":[]}`),
+		{
+			"created", answering(201, "application/json", `{"id":"0035e00000Kp7Qa","success":true,"errors":[]}`),
 			func(c *Client) (Result, error) { return c.CreateOne(ctx, "Contact", contact(`{"A":1}`), noHeaders) },
-			Result{ID: idA, Success: true, Created: true}, "/services/data/v66.0/sobjects/Contact/"},
-		{"event enqueued", answering(201, "application/json", `{"id":"e015g0000009Qw1AAE","success":true,"errors":[{"statusCode":"OPERATION_ENQUEUED","message":"u"}]}`),
+			Result{ID: idA, Success: true, Created: true},
+			"/services/data/v66.0/sobjects/Contact/",
+		},
+		{
+			"event enqueued", answering(201, "application/json", `{"id":"e015g0000009Qw1AAE","success":true,"errors":[{"statusCode":"OPERATION_ENQUEUED","message":"u"}]}`),
 			func(c *Client) (Result, error) { return c.CreateOne(ctx, "E__e", contact(`{"A":1}`), noHeaders) },
-			Result{ID: "e015g0000009Qw1AAE", Success: true, Created: true}, "/services/data/v66.0/sobjects/E__e/"},
-		{"updated", answering(204, "", ""),
+			Result{ID: "e015g0000009Qw1AAE", Success: true, Created: true},
+			"/services/data/v66.0/sobjects/E__e/",
+		},
+		{
+			"updated", answering(204, "", ""),
 			func(c *Client) (Result, error) {
 				return c.UpdateOne(ctx, "Contact", Row{ID: idA, Fields: []byte(`{"A":1,"Id":"x"}`)}, noHeaders)
 			},
-			Result{ID: idA, Success: true}, "/services/data/v66.0/sobjects/Contact/0035e00000Kp7QaAAJ"},
-		{"upserted", answering(200, "application/json", `[{"id":"0035e00000Kp7QaAAJ","success":true,"created":false,"errors":[]}]`),
+			Result{ID: idA, Success: true},
+			"/services/data/v66.0/sobjects/Contact/0035e00000Kp7QaAAJ",
+		},
+		{
+			"upserted", answering(200, "application/json", `[{"id":"0035e00000Kp7QaAAJ","success":true,"created":false,"errors":[]}]`),
 			func(c *Client) (Result, error) {
 				return c.UpsertOne(ctx, "Contact", "F__c", upsertRow(`"a/../b"`, `{}`), noHeaders)
 			},
-			Result{ID: idA, Success: true}, "/services/data/v66.0/composite/sobjects/Contact/F__c"},
-		{"deleted already", salesforceSays(404, "ENTITY_IS_DELETED", "entity is deleted"),
+			Result{ID: idA, Success: true},
+			"/services/data/v66.0/composite/sobjects/Contact/F__c",
+		},
+		{
+			"deleted already", salesforceSays(404, "ENTITY_IS_DELETED", "entity is deleted"),
 			func(c *Client) (Result, error) { return c.DeleteOne(ctx, "Contact", idA) },
-			Result{Code: "ENTITY_IS_DELETED", Message: "entity is deleted"}, "/services/data/v66.0/sobjects/Contact/0035e00000Kp7QaAAJ"},
-		{"duplicates", answering(400, "application/json", `[{"duplicateResut":{"allowSave":true,"matchResults":[]},"errorCode":"DUPLICATES_DETECTED","message":"You're creating a duplicate record."}]`),
+			Result{Code: "ENTITY_IS_DELETED", Message: "entity is deleted"},
+			"/services/data/v66.0/sobjects/Contact/0035e00000Kp7QaAAJ",
+		},
+		{
+			"duplicates", answering(400, "application/json", `[{"duplicateResut":{"allowSave":true,"matchResults":[]},"errorCode":"DUPLICATES_DETECTED","message":"You're creating a duplicate record."}]`),
 			func(c *Client) (Result, error) { return c.CreateOne(ctx, "Contact", contact(`{}`), noHeaders) },
-			Result{Code: "DUPLICATES_DETECTED", Message: "You're creating a duplicate record."}, "/services/data/v66.0/sobjects/Contact/"},
-		{"several match", answering(300, "application/json", `["/services/data/v60.0/sobjects/Item__c/a0B5g000002Tz1XEAS","/services/data/v60.0/sobjects/Item__c/a0B5g000002Tz1YEAS"]`),
+			Result{Code: "DUPLICATES_DETECTED", Message: "You're creating a duplicate record."},
+			"/services/data/v66.0/sobjects/Contact/",
+		},
+		{
+			"several match", answering(300, "application/json", `["/services/data/v60.0/sobjects/Item__c/a0B5g000002Tz1XEAS","/services/data/v60.0/sobjects/Item__c/a0B5g000002Tz1YEAS"]`),
 			func(c *Client) (Result, error) { return c.DeleteOne(ctx, "Contact", idA) },
-			Result{Code: "DUPLICATE_EXTERNAL_ID", Message: "more than one record found for external id: 2 records"}, "/services/data/v66.0/sobjects/Contact/0035e00000Kp7QaAAJ"},
-		{"key field unknown", salesforceSays(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: F__c"),
+			Result{Code: "DUPLICATE_EXTERNAL_ID", Message: "more than one record found for external id: 2 records"},
+			"/services/data/v66.0/sobjects/Contact/0035e00000Kp7QaAAJ",
+		},
+		{
+			"key field unknown", salesforceSays(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: F__c"),
 			func(c *Client) (Result, error) {
 				return c.UpsertOne(ctx, "Contact", "F__c", upsertRow(`"k"`, `{}`), noHeaders)
 			},
-			Result{Code: "NOT_FOUND", Message: "Provided external ID field does not exist or is not accessible: F__c"}, "/services/data/v66.0/composite/sobjects/Contact/F__c"},
+			Result{Code: "NOT_FOUND", Message: "Provided external ID field does not exist or is not accessible: F__c"},
+			"/services/data/v66.0/composite/sobjects/Contact/F__c",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			org := newFakeOrg(t, tt.handle)
@@ -391,8 +425,10 @@ func TestDescribe_OfAnotherOrgIsForgotten(t *testing.T) {
 }
 
 func FuzzAnswer(f *testing.F) {
-	for _, s := range []string{expired, createdOne, `{"message":"m","errorCode":"X"}`, `["a","b"]`, `[{"success":false,"errors":[{"statusCode":"A"}]}]`,
-		`<response><faultcode>LOGIN_OAUTH_INVALID_TOKEN(x)</faultcode>`, `<Errors><Error><errorCode>X</errorCode><message>m</message></Error></Errors>`, `null`, `[null]`} {
+	for _, s := range []string{
+		expired, createdOne, `{"message":"m","errorCode":"X"}`, `["a","b"]`, `[{"success":false,"errors":[{"statusCode":"A"}]}]`,
+		`<response><faultcode>LOGIN_OAUTH_INVALID_TOKEN(x)</faultcode>`, `<Errors><Error><errorCode>X</errorCode><message>m</message></Error></Errors>`, `null`, `[null]`,
+	} {
 		for _, content := range []string{"application/json", "text/html", "application/xml", ""} {
 			f.Add(400, content, s)
 		}

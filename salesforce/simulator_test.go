@@ -93,8 +93,10 @@ func TestOrg_LoginByEachFlow(t *testing.T) {
 	for name, auth := range map[string]salesforce.Credentials{
 		salesforce.FlowJWT:               {ClientID: simulator.DefaultClientID, Username: "ada@example.com", PrivateKeyPEM: key},
 		salesforce.FlowClientCredentials: {ClientID: simulator.DefaultClientID, ClientSecret: simulator.DefaultClientSecret},
-		salesforce.FlowRefreshToken: {ClientID: simulator.DefaultClientID, ClientSecret: simulator.DefaultClientSecret, RefreshToken: simulator.DefaultRefreshToken,
-			SaveRefreshToken: func(s string) error { saved = append(saved, s); return nil }},
+		salesforce.FlowRefreshToken: {
+			ClientID: simulator.DefaultClientID, ClientSecret: simulator.DefaultClientSecret, RefreshToken: simulator.DefaultRefreshToken,
+			SaveRefreshToken: func(s string) error { saved = append(saved, s); return nil },
+		},
 	} {
 		auth.Flow = name
 		c := o.client(t, func(cfg *salesforce.Config) { cfg.Auth = auth })
@@ -460,10 +462,24 @@ func TestOrg_ClassesTellTheTruth(t *testing.T) {
 	o := startOrg(t, simulator.Config{Seed: seed})
 	c, ctx := o.client(t), context.Background()
 	faults := []simulator.Fault{
-		{Do: "drop_before"}, {Do: "drop_after"}, {Do: "html", Status: 503}, {Do: "html", Status: 200}, {Do: "html", Status: 401},
-		{Do: "html_after", Status: 200}, {Do: "error_after", Status: 500, Code: "UNKNOWN_EXCEPTION"}, {Do: "error_after", Status: 502},
-		{Do: "status", Status: 503, Code: "SERVER_UNAVAILABLE", Message: "down"}, {Do: "status", Status: 429}, {Do: "status", Status: 302}, {Do: "status", Status: 406},
-		{Do: "status", Status: 400, Message: "Bad Request"}, {Do: "limit"}, {Do: "expire_token"}, {Do: "cut", Part: 0.3}, {Do: "cut", Part: 0.99}, {Do: "short", Part: 0.5},
+		{Do: "drop_before"},
+		{Do: "drop_after"},
+		{Do: "html", Status: 503},
+		{Do: "html", Status: 200},
+		{Do: "html", Status: 401},
+		{Do: "html_after", Status: 200},
+		{Do: "error_after", Status: 500, Code: "UNKNOWN_EXCEPTION"},
+		{Do: "error_after", Status: 502},
+		{Do: "status", Status: 503, Code: "SERVER_UNAVAILABLE", Message: "down"},
+		{Do: "status", Status: 429},
+		{Do: "status", Status: 302},
+		{Do: "status", Status: 406},
+		{Do: "status", Status: 400, Message: "Bad Request"},
+		{Do: "limit"},
+		{Do: "expire_token"},
+		{Do: "cut", Part: 0.3},
+		{Do: "cut", Part: 0.99},
+		{Do: "short", Part: 0.5},
 	}
 	tally := map[salesforce.Class]int{}
 	for i := range 300 {

@@ -38,6 +38,7 @@ type App struct {
 	org        *salesforce.Client // nil: not configured
 	dispatcher *dispatcher.Dispatcher
 	server     *server.Server
+	path       string // of the socket
 	socket     net.Listener
 	http       net.Listener // nil: none
 
@@ -48,7 +49,7 @@ type App struct {
 // New opens and recovers the store, which after a crash takes as long as
 // reading its file, and binds the listeners. Run must follow, or Close.
 func New(cfg *config.Config, d Deps) (_ *App, err error) {
-	a := &App{log: d.Logger, notify: d.Notify, version: d.Version}
+	a := &App{log: d.Logger, notify: d.Notify, version: d.Version, path: cfg.Socket.Path}
 	if a.notify == nil {
 		a.notify = func(string) {}
 	}
@@ -85,7 +86,7 @@ func (a *App) join(cfg *config.Config) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.server = server.New(serverConfig(cfg, a.version), server.Deps{
-		Outbox: a.store, Dispatch: sender{a.dispatcher}, Logger: a.log, Metrics: metrics,
+		Outbox: a.store, Dispatch: sender{a.dispatcher, a.store.Facts}, Logger: a.log, Metrics: metrics,
 	})
 }
 
@@ -95,7 +96,7 @@ func (a *App) Addr() (socket, http string) {
 	if a.http != nil {
 		http = a.http.Addr().String()
 	}
-	return a.socket.Addr().String(), http
+	return a.path, http
 }
 
 // Run runs the daemon until ctx ends, which is an ordered stop and no error,

@@ -1,23 +1,61 @@
 package app
 
 import (
+	"context"
+
 	"github.com/outboxd/outboxd/api"
 	"github.com/outboxd/outboxd/dispatcher"
 	"github.com/outboxd/outboxd/server"
+	"github.com/outboxd/outboxd/store"
 )
 
 // sender shows the dispatcher to the server in the words of the socket API.
-type sender struct{ *dispatcher.Dispatcher }
+// What an operator has just changed is told from the store's facts, since the
+// dispatcher takes a moment to notice.
+type sender struct {
+	*dispatcher.Dispatcher
+	facts func(context.Context) (store.Facts, error)
+}
 
 var _ server.Dispatch = sender{}
 
 // Breaker implements server.Dispatch.
 func (s sender) Breaker() api.Breaker {
 	b := s.Dispatcher.Breaker()
-	return api.Breaker{
+	shown := api.Breaker{
 		State: string(b.State), Reason: string(b.Reason), Code: b.Code, Message: b.Message,
 		Since: api.Time{Time: b.Since}, NextProbeAt: api.Time{Time: b.NextProbe},
 	}
+	facts, err := s.facts(context.Background())
+	if err != nil || b.Reason == dispatcher.ReasonNotConfigured {
+		return shown
+	}
+	reason := condition(facts)
+	switch {
+	case reason == b.Reason:
+	case reason != "":
+		return api.Breaker{State: api.BreakerOpen, Reason: string(reason), Since: api.Time{Time: facts.PausedAt}}
+	case settledByPerson(b.Reason):
+		return api.Breaker{State: api.BreakerClosed}
+	}
+	return shown
+}
+
+// condition is what keeps an outbox from sending until a person says otherwise.
+func condition(f store.Facts) dispatcher.BreakerReason {
+	switch {
+	case f.OtherOrg != "":
+		return dispatcher.ReasonOrgChanged
+	case f.Restored:
+		return dispatcher.ReasonRestored
+	case f.Paused:
+		return dispatcher.ReasonOperator
+	}
+	return ""
+}
+
+func settledByPerson(r dispatcher.BreakerReason) bool {
+	return r == dispatcher.ReasonOrgChanged || r == dispatcher.ReasonRestored || r == dispatcher.ReasonOperator
 }
 
 // Budget implements server.Dispatch.

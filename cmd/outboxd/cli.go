@@ -49,11 +49,12 @@ func (c *cli) root() *cobra.Command {
 		Short: "A durable outbox to Salesforce",
 		Long: "outboxd takes events from apps over a Unix socket, keeps them on disk before it answers, " +
 			"and delivers each of them to Salesforce once, by REST or by Bulk API 2.0 jobs.",
-		Example:            "  outboxd demo\n  outboxd serve --config /etc/outboxd/outboxd.yaml\n  outboxd status",
-		SilenceErrors:      true,
-		SilenceUsage:       true,
-		DisableSuggestions: true, // the hint has them
-		Version:            version(),
+		Example:                    "  outboxd demo\n  outboxd serve --config /etc/outboxd/outboxd.yaml\n  outboxd status",
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableSuggestions:         true, // the hint has them
+		SuggestionsMinimumDistance: 2,
+		Version:                    version(),
 	}
 	root.SetVersionTemplate("outboxd {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

@@ -42,9 +42,10 @@ func BenchmarkParts(b *testing.B) {
 		name string
 		run  func() bool
 	}{
-		{"syntax", func() bool { return jsontext.Value(ordinary).IsValid(jsontext.AllowDuplicateNames(true)) }},
+		{"jsontext", func() bool { return jsontext.Value(ordinary).IsValid(jsontext.AllowDuplicateNames(true)) }},
+		{"parse", func() bool { t := parse(ordinary); t.free(); return true }},
 		{"decode", func() bool { e, _ := Decode(ordinary); return e != nil }},
-		{"fields", func() bool { return len(scanFields(e.Fields).problems) == 0 }},
+		{"facts", func() bool { return len((&Event{Fields: e.Fields}).fieldFacts().problems) == 0 }},
 		{"validate", func() bool { return e.Validate() == nil }},
 		{"digest", func() bool { return e.Digest() != [16]byte{} }},
 		{"lane", func() bool { return e.LaneKey() != "" }},

@@ -16,6 +16,9 @@ import (
 var (
 	headNames   = []string{"external_id", "id", "match", "lane", "after", "not_before", "expires_at", "meta"}
 	memberNames = append([]string{"key", "object", "operation", "fields", "source"}, headNames...)
+
+	externalIDNames = []string{"field", "value"}
+	matchNames      = []string{"all", "any"}
 )
 
 // Decode reads one event. It refuses unknown and doubled members (of fields also
@@ -30,16 +33,17 @@ func Decode(data []byte) (*Event, error) {
 	if len(data) > MaxSize {
 		return nil, &Error{Code: CodeTooLarge, Fields: []FieldError{{Detail: "an event has at most 1 MiB"}}}
 	}
-	if err := checkSyntax(data); err != nil {
-		return nil, err
+	t := parse(data)
+	if t == nil {
+		path, detail := syntaxProblem(data)
+		return nil, &Error{Code: CodeMalformed, Fields: []FieldError{{path, detail}}}
 	}
-	data = data[skipSpace(data, 0):]
-	if data[0] != '{' {
-		return nil, &Error{Code: CodeInvalid, Fields: []FieldError{{Detail: wrongType("an object", data)}}}
+	defer t.free()
+	if t.kind(0) != '{' {
+		return nil, &Error{Code: CodeInvalid, Fields: []FieldError{{Detail: t.wrongType("an object", 0)}}}
 	}
-	d := decoder{e: new(Event)}
-	d.envelope(data)
-	d.p.list = append(d.p.list, d.e.facts.problems...)
+	d := decoder{t: t, e: new(Event)}
+	d.envelope()
 	if len(d.p.list) == 0 {
 		return d.e, nil
 	}
@@ -51,16 +55,18 @@ func Decode(data []byte) (*Event, error) {
 	return nil, d.p.err(d.e.Key)
 }
 
-// decoder fills an event from JSON that is well formed.
+// decoder fills an event from a tree. Its methods take the numbers of nodes.
 type decoder struct {
+	t     *tree
 	e     *Event
 	p     problems
 	keyed bool     // the event names a key
 	meant []string // members that an unknown one was probably meant to be
 }
 
-func (d *decoder) envelope(data []byte) {
-	for name, v := range d.known("", data, memberNames) {
+func (d *decoder) envelope() {
+	fields := 0
+	for name, v := range d.known("", 0, memberNames) {
 		switch name {
 		case "key":
 			d.keyed = true
@@ -71,8 +77,7 @@ func (d *decoder) envelope(data []byte) {
 			d.e.Operation = d.operation(v)
 		case "fields":
 			if d.object("fields", v) {
-				d.e.Fields = jsontext.Value(bytes.Clone(v))
-				d.e.facts = scanFields(d.e.Fields)
+				fields = v
 			}
 		case "source":
 			d.e.Source = d.text("source", v)
@@ -80,13 +85,19 @@ func (d *decoder) envelope(data []byte) {
 			d.headMember(name, v)
 		}
 	}
+	if fields > 0 {
+		d.e.Fields = d.t.copied(fields)
+		d.e.facts = findFacts(d.t, fields, d.e.Fields, d.e.ExternalID)
+		d.p.list = append(d.p.list, d.e.facts.problems...)
+	}
 }
 
-// known yields the members that names has, each once, and reports the others.
-func (d *decoder) known(parent string, object []byte, names []string) iter.Seq2[string, jsontext.Value] {
-	return func(yield func(string, jsontext.Value) bool) {
+// known yields the members of an object that names has, each once, and reports the others.
+func (d *decoder) known(parent string, object int, names []string) iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
 		seen := 0
-		for name, v := range members(object) {
+		for m := object + 1; m < d.t.behind(object); m = d.t.behind(m + 1) {
+			name := d.t.text(m)
 			i := slices.Index(names, string(name))
 			switch {
 			case i < 0:
@@ -94,7 +105,7 @@ func (d *decoder) known(parent string, object []byte, names []string) iter.Seq2[
 				continue
 			case seen&(1<<i) != 0:
 				d.p.add(join(parent, name), "doubled member")
-			case !yield(names[i], v):
+			case !yield(names[i], m+1):
 				return
 			}
 			seen |= 1 << i
@@ -103,7 +114,7 @@ func (d *decoder) known(parent string, object []byte, names []string) iter.Seq2[
 }
 
 // headMember reads one of headNames.
-func (d *decoder) headMember(name string, v jsontext.Value) {
+func (d *decoder) headMember(name string, v int) {
 	switch name {
 	case "external_id":
 		d.e.ExternalID = d.externalID(v)
@@ -125,32 +136,32 @@ func (d *decoder) headMember(name string, v jsontext.Value) {
 	}
 }
 
-func (d *decoder) text(path string, v jsontext.Value) string {
-	if v[0] != '"' {
-		d.p.add(path, wrongType("a string", v))
+func (d *decoder) text(path string, v int) string {
+	if d.t.kind(v) != '"' {
+		d.p.add(path, d.t.wrongType("a string", v))
 		return ""
 	}
-	return string(unquote(v))
+	return string(d.t.text(v))
 }
 
-func (d *decoder) nonEmpty(path string, v jsontext.Value, hint string) string {
-	if string(v) == `""` {
+func (d *decoder) nonEmpty(path string, v int, hint string) string {
+	if string(d.t.raw(v)) == `""` {
 		d.p.add(path, "must not be empty; "+hint)
 	}
 	return d.text(path, v)
 }
 
-func (d *decoder) object(path string, v jsontext.Value) bool {
-	if v[0] != '{' {
-		d.p.add(path, wrongType("an object", v))
+func (d *decoder) object(path string, v int) bool {
+	if d.t.kind(v) != '{' {
+		d.p.add(path, d.t.wrongType("an object", v))
 		return false
 	}
 	return true
 }
 
 // operation saves the known ones an allocation each.
-func (d *decoder) operation(v jsontext.Value) Operation {
-	switch string(v) {
+func (d *decoder) operation(v int) Operation {
+	switch string(d.t.raw(v)) {
 	case `"create"`:
 		return Create
 	case `"update"`:
@@ -165,28 +176,28 @@ func (d *decoder) operation(v jsontext.Value) Operation {
 	return Operation(d.text("operation", v))
 }
 
-func (d *decoder) externalID(v jsontext.Value) *ExternalID {
+func (d *decoder) externalID(v int) *ExternalID {
 	if !d.object("external_id", v) {
 		return nil
 	}
 	x := new(ExternalID)
-	for name, v := range d.known("external_id", v, []string{"field", "value"}) {
+	for name, v := range d.known("external_id", v, externalIDNames) {
 		switch name {
 		case "field":
 			x.Field = d.text("external_id.field", v)
 		case "value":
-			x.Value = jsontext.Value(bytes.Clone(v))
+			x.Value = d.t.copied(v)
 		}
 	}
 	return x
 }
 
-func (d *decoder) match(v jsontext.Value) *Match {
+func (d *decoder) match(v int) *Match {
 	if !d.object("match", v) {
 		return nil
 	}
 	m := new(Match)
-	for name, v := range d.known("match", v, []string{"all", "any"}) {
+	for name, v := range d.known("match", v, matchNames) {
 		switch name {
 		case "all":
 			m.All = d.conditions("match.all", v)
@@ -198,36 +209,33 @@ func (d *decoder) match(v jsontext.Value) *Match {
 }
 
 // conditions are not nil, so that an empty object is told from an absent one.
-func (d *decoder) conditions(path string, v jsontext.Value) []Condition {
+func (d *decoder) conditions(path string, v int) []Condition {
 	list := []Condition{}
 	if !d.object(path, v) {
 		return list
 	}
-	for name, v := range members(v) {
-		list = append(list, Condition{Field: string(name), Value: jsontext.Value(bytes.Clone(v))})
+	for m := v + 1; m < d.t.behind(v); m = d.t.behind(m + 1) {
+		list = append(list, Condition{Field: string(d.t.text(m)), Value: d.t.copied(m + 1)})
 	}
 	return list
 }
 
-func (d *decoder) keys(v jsontext.Value) []string {
-	if v[0] != '[' {
-		d.p.add("after", wrongType("a list of keys", v))
+func (d *decoder) keys(v int) []string {
+	if d.t.kind(v) != '[' {
+		d.p.add("after", d.t.wrongType("a list of keys", v))
 		return nil
 	}
 	var keys []string
-	for v := range elements(v) {
-		if len(keys) > MaxAfter {
-			break // one too many is enough for Validate
-		}
-		keys = append(keys, d.text("after", v))
+	for n := v + 1; n < d.t.behind(v) && len(keys) <= MaxAfter; n = d.t.behind(n) { // one too many is enough for Validate
+		keys = append(keys, d.text("after", n))
 	}
 	return keys
 }
 
-func (d *decoder) time(path string, v jsontext.Value) (t time.Time) {
+func (d *decoder) time(path string, v int) (t time.Time) {
 	text := d.text(path, v)
 	switch {
-	case v[0] != '"':
+	case d.t.kind(v) != '"':
 	case t.UnmarshalText([]byte(text)) != nil || strings.Contains(text, ","): // which package time lets pass
 		d.p.add(path, "must be an RFC 3339 time such as 2026-11-23T10:00:00Z")
 	case t.Unix() < 0:
@@ -236,20 +244,18 @@ func (d *decoder) time(path string, v jsontext.Value) (t time.Time) {
 	return t
 }
 
-func (d *decoder) meta(v jsontext.Value) map[string]string {
+func (d *decoder) meta(v int) map[string]string {
 	if !d.object("meta", v) {
 		return nil
 	}
 	meta := make(map[string]string)
-	for name, v := range members(v) {
-		if len(meta) > MaxMeta {
-			break // one too many is enough for Validate
-		}
-		path := join("meta", name)
-		if _, old := meta[string(name)]; old {
+	for m := v + 1; m < d.t.behind(v) && len(meta) <= MaxMeta; m = d.t.behind(m + 1) {
+		name := string(d.t.text(m))
+		path := join("meta", []byte(name))
+		if _, old := meta[name]; old {
 			d.p.add(path, "doubled member")
 		}
-		meta[string(name)] = d.text(path, v)
+		meta[name] = d.text(path, m+1)
 	}
 	return meta
 }
@@ -266,10 +272,12 @@ func (d *decoder) unknown(parent string, name []byte, known []string) {
 	d.p.add(join(parent, name), detail)
 }
 
-// wrongType names the JSON type of v, never its value.
-func wrongType(want string, v []byte) string {
+// wrongType names the JSON type of a node, never its value.
+func (t *tree) wrongType(want string, n int) string { return wrongType(want, t.kind(n)) }
+
+func wrongType(want string, kind byte) string {
 	var got string
-	switch v[0] {
+	switch kind {
 	case '{':
 		got = "an object"
 	case '[':

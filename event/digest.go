@@ -2,7 +2,9 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"sync"
@@ -18,28 +20,35 @@ import (
 // an event put together from a stored head has another where its Id was sent
 // with 15 characters.
 func (e *Event) Digest() [16]byte {
-	c := canons.Get().(*canon)
-	defer c.free()
 	accepted := *e
 	if id, _ := canonicalID(e.acceptedID); id != "" && id == e.ID {
 		accepted.ID = e.acceptedID
 	}
 	accepted.Match = e.Match.sorted()
 
-	c.out = append(c.out[:0], '{')
+	var few [512]byte
+	out := append(few[:0], '{')
 	if e.Fields != nil {
-		c.out = append(c.out, `"fields":`...)
-		c.value(e.Fields, skipSpace(e.Fields, 0))
-		c.out = append(c.out, ',')
+		sum := e.fieldFacts().sum
+		out = append(append(append(out, `"fields":`...), sum[:]...), ',')
 	}
-	c.out = accepted.appendHead(c.out, appendCanonical)
-	c.out = appendMember(c.out, "object", e.Object)
-	c.out = appendMember(c.out, "operation", string(e.Operation))
+	out = accepted.appendHead(out, appendCanonical)
+	out = appendMember(out, "object", e.Object)
+	out = appendMember(out, "operation", string(e.Operation))
 	if e.Source != "" {
-		c.out = appendMember(c.out, "source", e.Source)
+		out = appendMember(out, "source", e.Source)
 	}
-	sum := sha256.Sum256(append(c.out, '}'))
+	sum := sha256.Sum256(append(out, '}'))
 	return [16]byte(sum[:])
+}
+
+// sumOf is the hash of a value's canonical form.
+func sumOf(t *tree, n int) [sha256.Size]byte {
+	c := canons.Get().(*canon)
+	defer c.free()
+	c.t, c.out = t, c.out[:0]
+	c.value(n)
+	return sha256.Sum256(c.out)
 }
 
 // sorted is the match with its conditions in the order of their fields.
@@ -54,75 +63,78 @@ func (m *Match) sorted() *Match {
 	}
 }
 
-// canon writes the canonical form of JSON values, one behind the other, to out:
-// members sorted by name, each followed by a comma, texts escaped in one way,
-// numbers as they are. It is for hashing, not for reading back.
+// canon writes the canonical form of a JSON value to out: members sorted by
+// name, each followed by a comma, texts escaped in one way, numbers as they
+// are. It is for hashing, not for reading back.
 type canon struct {
+	t           *tree
 	out, sorted []byte
 	spans       []span
 }
 
 // span is a member in out, and its name within.
-type span struct{ begin, nameEnd, end int }
+type span struct {
+	begin, nameEnd, end int
+	start               uint64 // the first bytes of the name, which mostly decide the order
+}
 
 var canons = sync.Pool{New: func() any { return new(canon) }}
 
 func (c *canon) free() {
 	const worthKeeping = 64 << 10
+	c.t = nil
 	if cap(c.out)+cap(c.sorted) <= worthKeeping {
 		canons.Put(c)
 	}
 }
 
-// value writes the value that begins at i, and returns where it ends.
-func (c *canon) value(b []byte, i int) int {
-	switch b[i] {
+func (c *canon) value(n int) {
+	switch c.t.kind(n) {
 	case '{':
-		return c.object(b, i)
+		c.object(n)
 	case '[':
-		return c.array(b, i)
+		c.out = append(c.out, '[')
+		for m := n + 1; m < c.t.behind(n); m = c.t.behind(m) {
+			c.value(m)
+			c.out = append(c.out, ',')
+		}
+		c.out = append(c.out, ']')
+	default:
+		c.scalar(n)
 	}
-	end := skipValue(b, i)
-	c.out = appendCanonical(c.out, jsontext.Value(b[i:end]))
-	return end
 }
 
-func (c *canon) object(b []byte, i int) int {
+func (c *canon) object(n int) {
 	first := len(c.spans)
 	c.out = append(c.out, '{')
 	ordered := true
-	for i = skipSpace(b, i+1); b[i] != '}'; {
-		begin, nameEnd := len(c.out), skipString(b, i)
-		c.out = appendCanonical(c.out, jsontext.Value(b[i:nameEnd]))
-		s := span{begin: begin, nameEnd: len(c.out)}
+	for m := n + 1; m < c.t.behind(n); m = c.t.behind(m + 1) {
+		s := span{begin: len(c.out)}
+		c.scalar(m)
+		s.nameEnd = len(c.out)
+		var start [8]byte
+		copy(start[:], c.out[s.begin:])
+		s.start = binary.BigEndian.Uint64(start[:])
 		c.out = append(c.out, ':')
-		i = skipComma(b, c.value(b, skipColon(b, nameEnd)))
+		c.value(m + 1)
 		c.out = append(c.out, ',')
 		s.end = len(c.out)
-		c.spans = append(c.spans, s)
-		if n := len(c.spans); n-1 > first {
-			ordered = ordered && c.compare(c.spans[n-2], s) <= 0
+		if count := len(c.spans); count > first {
+			ordered = ordered && c.compare(c.spans[count-1], s) <= 0
 		}
+		c.spans = append(c.spans, s)
 	}
 	if !ordered {
 		c.sort(c.spans[first:])
 	}
 	c.spans = c.spans[:first]
 	c.out = append(c.out, '}')
-	return i + 1
-}
-
-func (c *canon) array(b []byte, i int) int {
-	c.out = append(c.out, '[')
-	for i = skipSpace(b, i+1); b[i] != ']'; {
-		i = skipComma(b, c.value(b, i))
-		c.out = append(c.out, ',')
-	}
-	c.out = append(c.out, ']')
-	return i + 1
 }
 
 func (c *canon) compare(a, b span) int {
+	if a.start != b.start {
+		return cmp.Compare(a.start, b.start)
+	}
 	return bytes.Compare(c.out[a.begin:a.nameEnd], c.out[b.begin:b.nameEnd])
 }
 
@@ -135,6 +147,15 @@ func (c *canon) sort(spans []span) {
 		c.sorted = append(c.sorted, c.out[s.begin:s.end]...)
 	}
 	copy(c.out[begin:], c.sorted)
+}
+
+// scalar writes a string, number or literal.
+func (c *canon) scalar(n int) {
+	if c.t.nodes[n].escaped {
+		c.out = appendText(c.out, string(c.t.text(n)))
+		return
+	}
+	c.out = append(c.out, c.t.raw(n)...)
 }
 
 // appendCanonical writes a string, number or literal. A string without escapes

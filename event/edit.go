@@ -15,63 +15,57 @@ func ReplaceIDs(fields jsontext.Value, id func(key string) (string, bool)) (json
 	if !bytes.Contains(fields, []byte("id_of")) && !bytes.Contains(fields, []byte(`\u`)) {
 		return fields, nil
 	}
-	if f := checkObject("fields", fields); f != nil {
-		return nil, fmt.Errorf("replace ids: %s: %s", f.Path, f.Detail)
+	t, problem := parseObject("fields", fields)
+	if problem != nil {
+		return nil, fmt.Errorf("replace ids: %s: %s", problem.Path, problem.Detail)
 	}
-	r := replacer{b: fields, id: id}
-	end := r.value(skipSpace(fields, 0))
+	defer t.free()
+	r := replacer{t: t, id: id}
+	r.value(0)
 	if r.err != nil {
 		return nil, r.err
 	}
 	if r.done == 0 {
 		return fields, nil
 	}
-	return append(r.out, fields[r.done:end]...), nil
+	return append(r.out, fields[r.done:]...), nil
 }
 
 type replacer struct {
-	b, out []byte
-	done   int // b up to here is in out
-	id     func(string) (string, bool)
-	err    error
+	t    *tree
+	out  []byte
+	done int32 // the bytes up to here are in out
+	id   func(string) (string, bool)
+	err  error
 }
 
-// value returns the end of the value that begins at i.
-func (r *replacer) value(i int) int {
-	switch r.b[i] {
-	case '{':
-		return r.object(i)
+func (r *replacer) value(n int) {
+	switch r.t.kind(n) {
 	case '[':
-		for i = skipSpace(r.b, i+1); r.b[i] != ']'; {
-			i = skipComma(r.b, r.value(i))
+		for m := n + 1; m < r.t.behind(n); m = r.t.behind(m) {
+			r.value(m)
 		}
-		return i + 1
+	case '{':
+		for m := n + 1; m < r.t.behind(n); m = r.t.behind(m + 1) {
+			if string(r.t.text(m)) == idOf && r.t.kind(m+1) == '"' {
+				r.replace(n, string(r.t.text(m+1)))
+				return
+			}
+			r.value(m + 1)
+		}
 	}
-	return skipValue(r.b, i)
 }
 
-func (r *replacer) object(begin int) int {
-	i := skipSpace(r.b, begin+1)
-	for r.b[i] != '}' {
-		name, at := memberAt(r.b, i)
-		if string(name) == idOf && r.b[at] == '"' {
-			end := skipValue(r.b, begin)
-			r.replace(begin, end, string(unquote(r.b[at:skipString(r.b, at)])))
-			return end
-		}
-		i = skipComma(r.b, r.value(at))
-	}
-	return i + 1
-}
-
-func (r *replacer) replace(begin, end int, key string) {
+// replace puts the Id in the place of the object at a node.
+func (r *replacer) replace(n int, key string) {
 	id, ok := r.id(key)
 	if !ok && r.err == nil {
 		r.err = fmt.Errorf("replace ids: no record Id is known for the event %q", key)
 	}
-	r.out = append(r.out, r.b[r.done:begin]...)
+	at := r.t.nodes[n]
+	r.out = append(r.out, r.t.b[r.done:at.begin]...)
 	r.out = appendText(r.out, id)
-	r.done = end
+	r.done = at.end
 }
 
 // Merge is the operator's edit of a payload: it puts the members of set, a JSON
@@ -84,31 +78,19 @@ func (r *replacer) replace(begin, end int, key string) {
 // what is not there. Whether the result is a valid payload, and still names the
 // same record, is for Validate of the edited event to say.
 func Merge(fields, set jsontext.Value, unset []string) (merged, old jsontext.Value, err error) {
-	m := merge{edits: make(map[string]*edit)}
-	if err := m.prepare(fields, set, unset); err != nil {
+	var m merge
+	if err := m.prepare(set, unset); err != nil {
 		return nil, nil, err
 	}
-	merged, replaced := append(merged, '{'), jsontext.Value{'{'}
-	if fields != nil {
-		for name, v := range members(fields) {
-			e := m.edits[strings.ToLower(string(name))]
-			if e == nil {
-				merged = appendRawMember(merged, name, v)
-				continue
-			}
-			e.met = true
-			replaced = appendRawMember(replaced, name, v)
-			if e.value != nil {
-				merged = appendRawMember(merged, name, e.value)
-			}
-		}
+	if err := m.apply(fields); err != nil {
+		return nil, nil, err
 	}
 	var p problems
 	for _, e := range m.order {
 		switch {
 		case e.met:
 		case e.value != nil:
-			merged = appendRawMember(merged, []byte(e.name), e.value)
+			m.merged = appendRawMember(m.merged, []byte(e.name), e.value)
 		default:
 			p.add("unset", "the event has no field "+join("", []byte(e.name)))
 		}
@@ -116,10 +98,10 @@ func Merge(fields, set jsontext.Value, unset []string) (merged, old jsontext.Val
 	if err := p.err(""); err != nil {
 		return nil, nil, err
 	}
-	if len(replaced) > 1 {
-		old = closeObject(replaced)
+	if len(m.old) > 1 {
+		old = closeObject(m.old)
 	}
-	return closeObject(merged), old, nil
+	return closeObject(m.merged), old, nil
 }
 
 // edit is what becomes of one field: a new value, or none.
@@ -130,25 +112,25 @@ type edit struct {
 }
 
 type merge struct {
-	edits map[string]*edit // by name in lower case
-	order []*edit
+	edits       map[string]*edit // by name in lower case
+	order       []*edit
+	merged, old jsontext.Value // objects not yet closed
 }
 
-func (m *merge) prepare(fields, set jsontext.Value, unset []string) error {
+// prepare gathers the edits.
+func (m *merge) prepare(set jsontext.Value, unset []string) error {
+	m.edits = make(map[string]*edit)
 	var p problems
-	for _, v := range []jsontext.Value{set, fields} {
-		if v == nil {
-			continue
-		}
-		if f := checkObject("fields", v); f != nil {
-			p.add(f.Path, f.Detail)
+	if set != nil {
+		t, problem := parseObject("fields", set)
+		if problem != nil {
+			p.add(problem.Path, problem.Detail)
 			return p.err("")
 		}
-	}
-	if set != nil {
-		for name, v := range members(set) {
-			if !m.add(string(name), v) {
-				p.add(join("fields", name), "doubled member; letter case does not tell fields apart")
+		defer t.free()
+		for n := 1; n < t.behind(0); n = t.behind(n + 1) {
+			if !m.add(string(t.text(n)), t.raw(n+1)) {
+				p.add(join("fields", t.text(n)), doubledName)
 			}
 		}
 	}
@@ -158,6 +140,33 @@ func (m *merge) prepare(fields, set jsontext.Value, unset []string) error {
 		}
 	}
 	return p.err("")
+}
+
+// apply goes through the fields as they are.
+func (m *merge) apply(fields jsontext.Value) error {
+	m.merged, m.old = jsontext.Value{'{'}, jsontext.Value{'{'}
+	if fields == nil {
+		return nil
+	}
+	t, problem := parseObject("fields", fields)
+	if problem != nil {
+		return fmt.Errorf("merge into %s: %s", problem.Path, problem.Detail)
+	}
+	defer t.free()
+	for n := 1; n < t.behind(0); n = t.behind(n + 1) {
+		name, v := t.text(n), t.raw(n+1)
+		e := m.edits[strings.ToLower(string(name))]
+		if e == nil {
+			m.merged = appendRawMember(m.merged, name, v)
+			continue
+		}
+		e.met = true
+		m.old = appendRawMember(m.old, name, v)
+		if e.value != nil {
+			m.merged = appendRawMember(m.merged, name, e.value)
+		}
+	}
+	return nil
 }
 
 // add says whether the name is new.

@@ -355,10 +355,10 @@ func TestDigest(t *testing.T) {
 	const base = `{"key":"k","object":"Contact","operation":"update","match":{"all":{"A":1,"B":"x"}},"fields":{"F":1.0,"G":{"H":"é","I":[1,2]}},"after":["a","b"],"meta":{"m":"1","n":"2"}}`
 	want := mustDecode(t, base).Digest()
 	for name, text := range map[string]string{
-		"another key":    strings.Replace(base, `"k"`, `"other"`, 1),
-		"spaces":         strings.NewReplacer(":", " : ", ",", "\n,\t").Replace(base),
-		"escapes":        strings.NewReplacer("é", `\u00E9`, "Contact", `Co\u006etact`, `"G"`, `"\u0047"`).Replace(base),
-		"order":          `{"meta":{"n":"2","m":"1"},"after":["a","b"],"fields":{"G":{"I":[1,2],"H":"é"},"F":1.0},"match":{"all":{"B":"x","A":1}},"operation":"update","object":"Contact","key":"k"}`,
+		"another key": strings.Replace(base, `"k"`, `"other"`, 1),
+		"spaces":      strings.NewReplacer(":", " : ", ",", "\n,\t").Replace(base),
+		"escapes":     strings.NewReplacer("é", `\u00E9`, "Contact", `Co\u006etact`, `"G"`, `"\u0047"`).Replace(base),
+		"order":       `{"meta":{"n":"2","m":"1"},"after":["a","b"],"fields":{"G":{"I":[1,2],"H":"é"},"F":1.0},"match":{"all":{"B":"x","A":1}},"operation":"update","object":"Contact","key":"k"}`,
 	} {
 		if got := mustDecode(t, text).Digest(); got != want {
 			t.Errorf("%s: another digest", name)

@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"iter"
 	"slices"
@@ -17,7 +18,10 @@ const idOf = "$id_of"
 // fieldFacts is what one walk over fields finds.
 type fieldFacts struct {
 	of       jsontext.Value
-	ids      []string // keys named by $id_of, each once
+	ids      []string       // keys named by $id_of, each once
+	field    string         // of the external id that was looked for
+	external jsontext.Value // its value within of, nil if it is not there
+	sum      [sha256.Size]byte
 	problems []FieldError
 }
 
@@ -26,25 +30,45 @@ func (e *Event) fieldFacts() fieldFacts {
 	switch {
 	case e.Fields == nil:
 		return fieldFacts{}
-	case len(e.Fields) > 0 && len(e.Fields) == len(e.facts.of) && &e.Fields[0] == &e.facts.of[0]:
+	case len(e.Fields) > 0 && len(e.Fields) == len(e.facts.of) && &e.Fields[0] == &e.facts.of[0] &&
+		(e.ExternalID == nil || e.ExternalID.Field == e.facts.field):
 		return e.facts
 	}
-	if err := checkObject("fields", e.Fields); err != nil {
-		return fieldFacts{problems: []FieldError{*err}}
+	t, problem := parseObject("fields", e.Fields)
+	if problem != nil {
+		return fieldFacts{problems: []FieldError{*problem}}
 	}
-	return scanFields(e.Fields)
+	defer t.free()
+	return findFacts(t, 0, e.Fields, e.ExternalID)
 }
 
-// checkObject is for JSON that has not come through Decode.
-func checkObject(path string, v jsontext.Value) *FieldError {
-	if err := checkSyntax(v); err != nil {
-		f := err.Fields[0]
-		return &FieldError{strings.TrimSuffix(path+"."+f.Path, "."), f.Detail}
+// parseObject is for JSON that has not come through Decode.
+func parseObject(path string, v jsontext.Value) (*tree, *FieldError) {
+	t := parse(v)
+	if t == nil {
+		at, detail := syntaxProblem(v)
+		return nil, &FieldError{strings.TrimSuffix(path+"."+at, "."), detail}
 	}
-	if v = v[skipSpace(v, 0):]; v[0] != '{' {
-		return &FieldError{path, wrongType("an object", v)}
+	if t.kind(0) != '{' {
+		defer t.free()
+		return nil, &FieldError{path, t.wrongType("an object", 0)}
 	}
-	return nil
+	return t, nil
+}
+
+// findFacts walks over the object at a node. fields is a copy of its bytes, to keep.
+func findFacts(t *tree, object int, fields jsontext.Value, external *ExternalID) fieldFacts {
+	w := fieldWalk{t: t}
+	w.object(object)
+	facts := fieldFacts{of: fields, ids: w.ids, problems: w.p.list, sum: sumOf(t, object)}
+	if external != nil {
+		facts.field = external.Field
+		if v, ok := t.member(object, external.Field); ok {
+			begin := t.nodes[object].begin
+			facts.external = fields[t.nodes[v].begin-begin : t.nodes[v].end-begin]
+		}
+	}
+	return facts
 }
 
 // IDsOf returns the keys that fields name by {"$id_of": "key"}, each once, in
@@ -53,75 +77,79 @@ func (e *Event) IDsOf() []string { return slices.Clone(e.fieldFacts().ids) }
 
 // fieldWalk checks the names in fields and gathers what they refer to.
 type fieldWalk struct {
-	b     []byte
-	path  []step
-	names [][]byte // of the objects around the place at hand, innermost last
-	facts fieldFacts
-	p     problems
+	t    *tree
+	path [MaxDepth]step // to the value at hand
+	n    int            // how much of path is in use
+	ids  []string
+	p    problems
 }
 
-// step is one part of a path: a name, or an index into an array.
-type step struct {
-	name  []byte
-	index int
-}
+// step is one part of a path: the node of a name, or else an index into an array.
+type step struct{ name, index int }
 
-// scanFields walks over an object that is well formed.
-func scanFields(fields jsontext.Value) fieldFacts {
-	w := fieldWalk{b: fields, path: make([]step, 0, 8), names: make([][]byte, 0, 24)}
-	w.facts.of = fields
-	w.object(skipSpace(fields, 0))
-	w.facts.problems = w.p.list
-	return w.facts
-}
-
-// value returns the end of the value that begins at i.
-func (w *fieldWalk) value(i int) int {
+func (w *fieldWalk) value(n int) {
 	// The event and fields are two levels, each step but the last is one more.
-	if c := w.b[i]; c != '{' && c != '[' {
-		return skipValue(w.b, i)
-	} else if len(w.path)+2 > MaxDepth {
+	switch kind := w.t.kind(n); {
+	case kind != '{' && kind != '[':
+	case w.n+2 > MaxDepth:
 		w.problem(fmt.Sprintf("nested deeper than %d", MaxDepth))
-		return skipValue(w.b, i)
-	} else if c == '[' {
-		return w.array(i)
+	case kind == '[':
+		w.array(n)
+	default:
+		w.object(n)
 	}
-	return w.object(i)
 }
 
-func (w *fieldWalk) object(i int) int {
-	mine, reference := len(w.names), false
-	for i = skipSpace(w.b, i+1); w.b[i] != '}'; {
-		name, at := memberAt(w.b, i)
-		w.path = append(w.path, step{name: name})
-		if string(name) == idOf {
+func (w *fieldWalk) object(n int) {
+	count, reference := 0, false
+	for m := n + 1; m < w.t.behind(n); m = w.t.behind(m + 1) {
+		w.enter(step{name: m})
+		if name := w.t.text(m); string(name) == idOf {
 			reference = true
-			w.reference(at)
+			w.reference(m + 1)
 		} else {
 			w.name(name)
 		}
-		w.names = append(w.names, name)
-		i = skipComma(w.b, w.value(at))
-		w.path = w.path[:len(w.path)-1]
+		w.value(m + 1)
+		w.leave()
+		count++
 	}
-	w.findDoubled(w.names[mine:])
-	if reference && (len(w.names)-mine > 1 || !w.atField()) {
+	if count > 1 {
+		w.findDoubled(n)
+	}
+	if reference && (count > 1 || w.n == 0 || w.path[w.n-1].name == 0) {
 		w.problem(`{"` + idOf + `": "key"} stands alone, in the place of one field's value`)
 	}
-	w.names = w.names[:mine]
-	return i + 1
 }
 
-// findDoubled reports names of one object that letter case alone tells apart, or nothing does.
-func (w *fieldWalk) findDoubled(names [][]byte) {
-	for i := range doubled(names) {
-		w.path = append(w.path, step{name: names[i]})
-		w.problem(doubledName)
-		w.path = w.path[:len(w.path)-1]
+func (w *fieldWalk) array(n int) {
+	for i, m := 0, n+1; m < w.t.behind(n); i, m = i+1, w.t.behind(m) {
+		w.enter(step{index: i})
+		w.value(m)
+		w.leave()
 	}
 }
 
+func (w *fieldWalk) enter(s step) {
+	w.path[w.n] = s
+	w.n++
+}
+
+func (w *fieldWalk) leave() { w.n-- }
+
 const doubledName = "doubled member; letter case does not tell fields apart"
+
+// findDoubled reports names of one object that letter case alone tells apart, or nothing does.
+func (w *fieldWalk) findDoubled(object int) {
+	var few [24][]byte
+	names := few[:0]
+	for m := object + 1; m < w.t.behind(object); m = w.t.behind(m + 1) {
+		names = append(names, w.t.text(m))
+	}
+	for i := range doubled(names) {
+		w.p.add(join(w.place(), names[i]), doubledName)
+	}
+}
 
 // doubled yields the index of each name that an earlier one equals but for letter case.
 func doubled[T ~string | ~[]byte](names []T) iter.Seq[int] {
@@ -148,28 +176,13 @@ func doubled[T ~string | ~[]byte](names []T) iter.Seq[int] {
 	}
 }
 
-func (w *fieldWalk) array(i int) int {
-	i = skipSpace(w.b, i+1)
-	for n := 0; w.b[i] != ']'; n++ {
-		w.path = append(w.path, step{index: n})
-		i = skipComma(w.b, w.value(i))
-		w.path = w.path[:len(w.path)-1]
-	}
-	return i + 1
-}
-
-// atField says whether the value at hand is a member's.
-func (w *fieldWalk) atField() bool {
-	return len(w.path) > 0 && w.path[len(w.path)-1].name != nil
-}
-
 // name checks one name; at the top some are not the app's to set.
 func (w *fieldWalk) name(name []byte) {
 	if !isAPIName(name) {
 		w.problem(badName)
 		return
 	}
-	if len(w.path) > 1 {
+	if w.n > 1 {
 		return
 	}
 	if len(name) == len("id") && bytes.EqualFold(name, []byte("id")) {
@@ -180,46 +193,39 @@ func (w *fieldWalk) name(name []byte) {
 	}
 }
 
-// reference notes the key that {"$id_of": key} names, its value being at i.
-func (w *fieldWalk) reference(i int) {
-	if w.b[i] != '"' {
-		w.problem(wrongType("a string, the key of another event", w.b[i:]))
+// reference notes the key that {"$id_of": key} names, key being at a node.
+func (w *fieldWalk) reference(n int) {
+	if w.t.kind(n) != '"' {
+		w.problem(w.t.wrongType("a string, the key of another event", n))
 		return
 	}
-	key := string(unquote(w.b[i:skipString(w.b, i)]))
+	key := string(w.t.text(n))
 	if detail := keyProblem(key); detail != "" {
 		w.problem(detail)
 	}
-	if slices.Contains(w.facts.ids, key) {
+	if slices.Contains(w.ids, key) {
 		return
 	}
-	if len(w.facts.ids) == MaxAfter {
+	if len(w.ids) == MaxAfter {
 		w.problem(fmt.Sprintf("more than %d keys named by %s", MaxAfter, idOf))
 		return
 	}
-	w.facts.ids = append(w.facts.ids, key)
+	w.ids = append(w.ids, key)
 }
 
-func (w *fieldWalk) problem(detail string) {
+func (w *fieldWalk) problem(detail string) { w.p.add(w.place(), detail) }
+
+// place is the path of the value at hand.
+func (w *fieldWalk) place() string {
 	path := "fields"
-	for _, s := range w.path {
-		if s.name == nil {
+	for _, s := range w.path[:w.n] {
+		if s.name == 0 {
 			path += "[" + strconv.Itoa(s.index) + "]"
 		} else {
-			path = join(path, s.name)
+			path = join(path, w.t.text(s.name))
 		}
 	}
-	w.p.add(path, detail)
-}
-
-// fieldValue returns the value of a top-level field, whatever the letter case of its name.
-func fieldValue(fields jsontext.Value, field string) (jsontext.Value, bool) {
-	for name, v := range members(fields) {
-		if len(name) == len(field) && strings.EqualFold(string(name), field) {
-			return v, true
-		}
-	}
-	return nil, false
+	return path
 }
 
 const badName = "not an API name: a letter, then letters, digits and underscores"

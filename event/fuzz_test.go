@@ -88,7 +88,7 @@ func FuzzMerge(f *testing.F) {
 	f.Add([]byte(`{}`), []byte(`{}`), "")
 	f.Add([]byte(`{"\u0041":1}`), []byte(`null`), "a,a")
 	f.Fuzz(func(t *testing.T, fields, set []byte, names string) {
-		if checkObject("", fields) != nil || len(scanFields(fields).problems) > 0 {
+		if e := (&Event{Fields: fields}); len(e.fieldFacts().problems) > 0 {
 			return // the store has none such
 		}
 		var unset []string
@@ -102,31 +102,79 @@ func FuzzMerge(f *testing.F) {
 		if !merged.IsValid() || old != nil && !old.IsValid() {
 			t.Fatalf("Merge(%q, %q, %q) = %q, %q: not JSON", fields, set, unset, merged, old)
 		}
-		for name, v := range members(set) {
-			if got, ok := fieldValue(merged, string(name)); !ok || !bytes.Equal(got, v) {
+		for name, v := range membersOf(set) {
+			if got, ok := lookup(merged, name); !ok || got != v {
 				t.Fatalf("Merge(%q, %q, %q) = %q: %s is %q", fields, set, unset, merged, name, got)
 			}
 		}
 		for _, name := range unset {
-			if got, ok := fieldValue(merged, name); ok {
+			if got, ok := lookup(merged, name); ok {
 				t.Fatalf("Merge(%q, %q, %q) = %q: %s is %q", fields, set, unset, merged, name, got)
 			}
 		}
-		for name, v := range members(fields) {
-			got, ok := fieldValue(merged, string(name))
-			if before, changed := fieldValue(orEmpty(old), string(name)); changed {
+		for name, v := range membersOf(fields) {
+			got, ok := lookup(merged, name)
+			if before, changed := lookup(old, name); changed {
 				got, ok = before, true
 			}
-			if !ok || !bytes.Equal(got, v) {
+			if !ok || got != v {
 				t.Fatalf("Merge(%q, %q, %q) = %q, %q: %s was %q", fields, set, unset, merged, old, name, v)
 			}
 		}
 	})
 }
 
-func orEmpty(v jsontext.Value) jsontext.Value {
-	if v == nil {
-		return jsontext.Value("{}")
+// membersOf reads an object with the standard library.
+func membersOf(object jsontext.Value) map[string]string {
+	var raw map[string]json.RawMessage
+	_ = json.Unmarshal(object, &raw) // nil and "" have none
+	texts := make(map[string]string)
+	for name, v := range raw {
+		texts[name] = string(v)
 	}
-	return v
+	return texts
+}
+
+func lookup(object jsontext.Value, name string) (string, bool) {
+	for n, v := range membersOf(object) {
+		if strings.EqualFold(n, name) {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// FuzzTree: it takes what jsontext takes, and no other, and its nodes are the values.
+func FuzzTree(f *testing.F) {
+	f.Add(ordinary)
+	for _, text := range []string{
+		`[0,-0,1.50,-1e+7,2E-3,01,1.,.5,-,1e]`, `"\ud83d\ude00\u00e9\/"`, `"\ud83d"`, `"\ude00\ud83d"`, `"\ud83dx"`, `"\u12g4"`,
+		`{"a":{},"b":[],"a":null}`, `{"a" : [ true , false ] }`, `{"a"}`, `{"a":1,}`, `[1,]`, `[`, "\"\x7f\u0080\"", "\"\xed\xa0\x80\"", `tru`, `nullx`, ` 1 `, ``,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		want := jsontext.Value(data).IsValid(jsontext.AllowDuplicateNames(true))
+		tr := parse(data)
+		if (tr != nil) != want {
+			t.Fatalf("parse(%q) takes it: %v, jsontext: %v", data, tr != nil, want)
+		}
+		if tr == nil {
+			return
+		}
+		defer tr.free()
+		dec := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true))
+		for n := range tr.nodes {
+			token, err := dec.ReadToken()
+			for err == nil && (token.Kind() == '}' || token.Kind() == ']') {
+				token, err = dec.ReadToken()
+			}
+			if err != nil {
+				t.Fatalf("parse(%q): a node too many: %q", data, tr.raw(n))
+			}
+			if kind := jsontext.Kind(tr.kind(n)); token.Kind() == '"' && token.String() != string(tr.text(n)) || kind == '{' != (token.Kind() == '{') {
+				t.Fatalf("parse(%q): node %q, want %v", data, tr.raw(n), token)
+			}
+		}
+	})
 }

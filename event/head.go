@@ -18,11 +18,13 @@ func (e *Event) Head() ([]byte, error) {
 
 // DecodeHead puts what Head kept back into e, and leaves the other members alone.
 func DecodeHead(head []byte, e *Event) error {
-	if f := checkObject("head", head); f != nil {
-		return fmt.Errorf("event head: %s", f.Detail)
+	t, problem := parseObject("head", head)
+	if problem != nil {
+		return fmt.Errorf("event head: %s", problem.Detail)
 	}
-	d := decoder{e: e}
-	for name, v := range d.known("", head, headNames) {
+	defer t.free()
+	d := decoder{t: t, e: e}
+	for name, v := range d.known("", 0, headNames) {
 		d.headMember(name, v)
 	}
 	if err := d.p.err(e.Key); err != nil {

@@ -154,10 +154,10 @@ func (x *ExternalID) validate(p *problems) {
 	switch {
 	case x.Value == nil:
 		p.add(path, "required")
-	case !x.Value.IsValid():
+	case !isJSON(x.Value):
 		p.add(path, "not JSON")
 	case !isText(x.Value) && !isNumber(x.Value):
-		p.add(path, wrongType("a string or a number", x.Value))
+		p.add(path, wrongType("a string or a number", x.Value[0]))
 	case isBlank(x.Value):
 		p.add(path, "must not be blank")
 	}
@@ -190,15 +190,25 @@ func (c Condition) validate(p *problems, path string) {
 		p.add(path, badName)
 	}
 	switch {
-	case !c.Value.IsValid():
+	case !isJSON(c.Value):
 		p.add(path, "not JSON")
 	case isText(c.Value):
 		if isBlank(c.Value) {
 			p.add(path, "must not be blank: it would match every record without a value")
 		}
 	case !isNumber(c.Value) && c.Value[0] != 't' && c.Value[0] != 'f':
-		p.add(path, wrongType("a string, a number or a boolean", c.Value))
+		p.add(path, wrongType("a string, a number or a boolean", c.Value[0]))
 	}
+}
+
+// isJSON is true of one value without space around it.
+func isJSON(v jsontext.Value) bool {
+	t := parse(v)
+	if t == nil {
+		return false
+	}
+	defer t.free()
+	return int(t.nodes[0].end-t.nodes[0].begin) == len(v)
 }
 
 func isText(v jsontext.Value) bool { return v[0] == '"' }
@@ -222,10 +232,7 @@ func (e *Event) validateFields(p *problems) {
 	for _, f := range facts.problems {
 		p.add(f.Path, f.Detail)
 	}
-	if len(facts.problems) > 0 || e.ExternalID == nil || !e.ExternalID.Value.IsValid() {
-		return
-	}
-	if v, ok := fieldValue(e.Fields, e.ExternalID.Field); ok && !sameValue(v, e.ExternalID.Value) {
+	if facts.external != nil && !sameValue(facts.external, e.ExternalID.Value) {
 		p.add(join("fields", []byte(e.ExternalID.Field)), "differs from external_id.value, which names the record")
 	}
 }
@@ -234,6 +241,8 @@ func (e *Event) validateFields(p *problems) {
 // the text of its own digits.
 func sameValue(a, b jsontext.Value) bool {
 	switch {
+	case len(b) == 0: // told elsewhere
+		return true
 	case isText(a) && isText(b):
 		return bytes.Equal(unquote(a), unquote(b))
 	case isNumber(a) && isNumber(b):

@@ -35,37 +35,57 @@ func mediaOf(r *http.Request) (string, error) {
 	return "", api.CodeUnsupportedMediaType.Problem("Content-Type must be " + api.JSON + " or " + api.NDJSON)
 }
 
-var bodies = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 4<<10)) }}
+var buffers = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 4<<10)) }}
 
-// freeBody keeps a buffer for the next request, unless it has grown large.
-func freeBody(b *bytes.Buffer) {
-	const worthKeeping = 2 << 20
-	if b.Cap() <= worthKeeping {
-		b.Reset()
-		bodies.Put(b)
-	}
+// body is a whole body. It is the caller's until free.
+type body struct {
+	*bytes.Buffer
+	free func()
 }
 
-// readBody reads a whole body of at most limit bytes. The caller frees it.
-func readBody(r *http.Request, limit int64) (*bytes.Buffer, error) {
-	if r.ContentLength > limit {
-		return nil, tooLarge(limit)
+// readBody reads a whole body of at most limit bytes.
+func (s *Server) readBody(r *http.Request, limit int64) (body, error) {
+	size := r.ContentLength
+	if size > limit {
+		return body{}, tooLarge(limit)
 	}
-	b := bodies.Get().(*bytes.Buffer)
+	if size < 0 {
+		size = limit
+	}
+	b := body{Buffer: buffers.Get().(*bytes.Buffer)}
+	b.free = func() { keepBuffer(b.Buffer) }
+	if size > smallBody {
+		uid := peerOf(r.Context()).uid
+		s.bodies.take(uid, size)
+		b.free = func() { keepBuffer(b.Buffer); s.bodies.give(uid, size) }
+	}
+	if err := b.read(r, limit); err != nil {
+		b.free()
+		return body{}, err
+	}
+	return b, nil
+}
+
+func (b body) read(r *http.Request, limit int64) error {
 	if r.ContentLength > 0 {
 		b.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
-	_, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
-	switch {
-	case err == nil && int64(b.Len()) <= limit:
-		return b, nil
-	case err == nil:
-		err = tooLarge(limit)
-	default:
-		err = bodyError(err)
+	if _, err := b.ReadFrom(io.LimitReader(r.Body, limit+1)); err != nil {
+		return bodyError(err)
 	}
-	freeBody(b)
-	return nil, err
+	if int64(b.Len()) > limit {
+		return tooLarge(limit)
+	}
+	return nil
+}
+
+// keepBuffer keeps a buffer for the next request, unless it has grown large.
+func keepBuffer(b *bytes.Buffer) {
+	const worthKeeping = 2 << 20
+	if b.Cap() <= worthKeeping {
+		b.Reset()
+		buffers.Put(b)
+	}
 }
 
 func tooLarge(limit int64) *api.Problem {
@@ -85,15 +105,15 @@ func bodyError(err error) error {
 
 // readMove decodes the body of a move strictly into v. An absent or empty body
 // leaves v as it is.
-func readMove(r *http.Request, v any) error {
+func (s *Server) readMove(r *http.Request, v any) error {
 	if r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	body, err := readBody(r, maxMoveBody)
+	body, err := s.readBody(r, maxMoveBody)
 	if err != nil {
 		return err
 	}
-	defer freeBody(body)
+	defer body.free()
 	if len(bytes.TrimSpace(body.Bytes())) == 0 {
 		return nil
 	}

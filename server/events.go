@@ -75,11 +75,11 @@ func unquoteKey(text string) string {
 
 // putJSON answers a body of application/json.
 func (s *Server) putJSON(w http.ResponseWriter, r *http.Request, key string, atomic bool) error {
-	body, err := readBody(r, api.MaxBatch)
+	body, err := s.readBody(r, api.MaxBatch)
 	if err != nil {
 		return err
 	}
-	defer freeBody(body)
+	defer body.free()
 	raw := body.Bytes()
 	if text := bytes.TrimLeft(raw, jsonSpace); len(text) == 0 || text[0] != '[' {
 		return s.putOne(w, r, raw, key)
@@ -199,21 +199,21 @@ func (s *Server) readAll(elements []element) *batch {
 
 // putLines answers NDJSON whose length is known and small.
 func (s *Server) putLines(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(r, wholeBody)
+	body, err := s.readBody(r, wholeBody)
 	if err != nil {
 		return err
 	}
-	defer freeBody(body)
+	defer body.free()
 	return s.putAll(w, r, s.readAll(splitLines(body.Bytes())), asLines, api.NDJSON)
 }
 
 // putAtomicLines answers NDJSON of which all or nothing is stored.
 func (s *Server) putAtomicLines(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(r, api.MaxBatch)
+	body, err := s.readBody(r, api.MaxBatch)
 	if err != nil {
 		return err
 	}
-	defer freeBody(body)
+	defer body.free()
 	lines := splitLines(body.Bytes())
 	if len(lines) > api.MaxEvents {
 		return tooMany()

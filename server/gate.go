@@ -9,7 +9,12 @@ import (
 // Bounds of what the users of the socket hold at once.
 const (
 	maxWaiters = 1024 // waiting questions of one uid
+	maxStreams = 256  // NDJSON streams of one uid that are being written
 	maxFeeds   = 64   // outcome feeds that follow
+	// maxBodyBytes is what the larger bodies of one uid may hold at once;
+	// further ones wait. Those up to smallBody don't count.
+	maxBodyBytes = 128 << 20
+	smallBody    = 64 << 10
 	// Connections above their limit are answered 429 on their first request;
 	// this many more, and they are closed at once.
 	connectionSlack = 256
@@ -117,6 +122,39 @@ func (p *perUID) total() (n int) {
 		n += held
 	}
 	return n
+}
+
+// bodyBudget bounds the memory that each user's bodies take.
+type bodyBudget struct {
+	mu    sync.Mutex
+	freed sync.Cond
+	held  map[uint32]int64
+}
+
+func newBodyBudget() *bodyBudget {
+	b := &bodyBudget{held: make(map[uint32]int64)}
+	b.freed.L = &b.mu
+	return b
+}
+
+// take waits until the user may hold n bytes more. Every holder gives them
+// back in bounded time, since a body has a time limit.
+func (b *bodyBudget) take(uid uint32, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.held[uid]+n > maxBodyBytes {
+		b.freed.Wait()
+	}
+	b.held[uid] += n
+}
+
+func (b *bodyBudget) give(uid uint32, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held[uid] -= n; b.held[uid] <= 0 {
+		delete(b.held, uid)
+	}
+	b.freed.Broadcast()
 }
 
 // slots bounds how many do something at once.

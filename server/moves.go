@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -66,7 +67,7 @@ func (s *Server) retryEvent(w http.ResponseWriter, r *http.Request, key string) 
 		Fields jsontext.Value `json:"fields"`
 		Unset  []string       `json:"unset"`
 	}
-	if err := readMove(r, &change); err != nil {
+	if err := s.readMove(r, &change); err != nil {
 		return err
 	}
 	var record store.Record
@@ -94,13 +95,14 @@ func (s *Server) retryEdited(r *http.Request, key string, m store.Move, set json
 		if err != nil {
 			return record, err
 		}
-		if record.State != store.Failed {
-			// It may be the repeat of a move that was made: the store knows.
-			return s.outbox.Retry(r.Context(), key, m, nil)
-		}
-		edit, err := editOf(&record, set, unset)
-		if err != nil {
-			return record, err
+		// Of an event that is not failed the store knows whether this is the
+		// repeat of a move that was made; should it fail right now, an edit of
+		// no revision is a conflict, and the next round makes the real one.
+		edit := &store.Edit{Rev: math.MaxUint64}
+		if record.State == store.Failed {
+			if edit, err = editOf(&record, set, unset); err != nil {
+				return record, err
+			}
 		}
 		record, err = s.outbox.Retry(r.Context(), key, m, edit)
 		if !errors.Is(err, store.ErrConflict) {
@@ -153,7 +155,7 @@ func (s *Server) dropEvent(w http.ResponseWriter, r *http.Request, key string) e
 		return err
 	}
 	var none struct{}
-	if err := readMove(r, &none); err != nil {
+	if err := s.readMove(r, &none); err != nil {
 		return err
 	}
 	record, err := s.outbox.Drop(r.Context(), key, m)
@@ -167,7 +169,7 @@ func (s *Server) resolveEvent(w http.ResponseWriter, r *http.Request, key string
 		return err
 	}
 	var body api.ResolveRequest
-	if err := readMove(r, &body); err != nil {
+	if err := s.readMove(r, &body); err != nil {
 		return err
 	}
 	verdict, err := resolution(body)
@@ -222,7 +224,7 @@ func (s *Server) moveMany(w http.ResponseWriter, r *http.Request, verb string, m
 		return err
 	}
 	var none struct{}
-	if err := readMove(r, &none); err != nil {
+	if err := s.readMove(r, &none); err != nil {
 		return err
 	}
 	unhurried(w, time.Now().Add(api.MaxWait))

@@ -7,6 +7,7 @@ import (
 	"github.com/outboxd/outboxd/api"
 	"github.com/outboxd/outboxd/client"
 	"github.com/outboxd/outboxd/store"
+	"github.com/outboxd/outboxd/store/storetest"
 )
 
 func filterReason(reason string) client.Filter { return client.Filter{Reason: reason} }
@@ -46,6 +47,32 @@ func TestRetry_RepeatedWithItsKeyIsOneMove(t *testing.T) {
 	want[api.Document](t, move(), 200)
 	want[api.Document](t, move(), 200)
 	wantProblem(t, r.post("/v1/events/k/retry", ""), 409, api.CodeWrongState)
+	wantProblem(t, r.post("/v1/events/k/retry", `{"fields":{"FirstName":"Eve"}}`), 409, api.CodeWrongState)
+}
+
+func TestRetry_EditMeetsAConflict(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		times  int
+		status int
+	}{{"once", 1, 200}, {"for ever", 1000, 503}} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := start(t)
+			r.put(contact("k", "1"))
+			r.settle(store.KindREST, failTooLong)
+			left := tt.times
+			r.faults.Next = func(method string) storetest.Fault {
+				if method != "Retry" || left == 0 {
+					return storetest.Fault{}
+				}
+				left--
+				return storetest.Fault{Err: store.ErrConflict}
+			}
+			if a := r.post("/v1/events/k/retry", `{"fields":{"FirstName":"Ada"}}`); a.status != tt.status {
+				t.Errorf("got %d %s", a.status, a.body)
+			}
+		})
+	}
 }
 
 func TestRetry_RefusesEditsThatAreNone(t *testing.T) {

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 
 	"github.com/outboxd/outboxd/api"
@@ -135,10 +137,23 @@ func (m methods) allow() string {
 }
 
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.logPanic()
 	sw := &statusWriter{ResponseWriter: w}
 	name := s.answer(sw, r)
 	s.metrics.request(name, r.Method, sw.status)
 	s.logRequest(r, sw.status)
+}
+
+// logPanic makes a mistake of ours visible; then the connection is cut.
+func (s *Server) logPanic() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v != http.ErrAbortHandler {
+		s.log.Error("request panicked", "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // answer finds the route of a request, answers it, and returns its pattern.

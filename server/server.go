@@ -75,6 +75,8 @@ type Server struct {
 	rate     *rateLimit
 	conns    *perUID // open connections
 	waiters  *perUID // questions that wait
+	streams  *perUID // NDJSON streams being written
+	bodies   *bodyBudget
 	feeds    slots
 	backups  slots
 	names    userNames
@@ -93,6 +95,7 @@ func New(c Config, d Deps) *Server {
 		outbox: d.Outbox, dispatch: d.Dispatch, schema: d.Schema, segment: d.Segment, log: log,
 		version: c.Version, grace: c.Grace, started: time.Now(),
 		rate: newRateLimit(c.Rate), conns: newPerUID(c.Connections), waiters: newPerUID(maxWaiters),
+		streams: newPerUID(maxStreams), bodies: newBodyBudget(),
 		feeds: newSlots(maxFeeds), backups: newSlots(1), ready: make(chan struct{}),
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())

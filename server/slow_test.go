@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -101,6 +102,50 @@ func (d *deadlineRecorder) Header() http.Header {
 func (d *deadlineRecorder) WriteHeader(int)                    {}
 func (d *deadlineRecorder) SetReadDeadline(t time.Time) error  { d.read = t; return nil }
 func (d *deadlineRecorder) SetWriteDeadline(t time.Time) error { d.write = t; return nil }
+
+func TestBodies_OfOneUserWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBodyBudget()
+		b.take(1, maxBodyBytes-10)
+		b.take(2, maxBodyBytes) // another user's are not concerned
+		taken := false
+		go func() { b.take(1, 20); taken = true; b.give(1, 20) }()
+		synctest.Wait()
+		if taken {
+			t.Error("more than the bound was taken")
+		}
+		b.give(1, maxBodyBytes-10)
+		synctest.Wait()
+		if !taken || len(b.held) != 1 {
+			t.Errorf("taken %v, held %v", taken, b.held)
+		}
+	})
+}
+
+func TestStreams_AreBounded(t *testing.T) {
+	r := start(t)
+	uid := uint32(os.Getuid())
+	for range maxStreams {
+		r.server.streams.take(uid)
+	}
+	body := struct{ io.Reader }{strings.NewReader(contact("k", "1") + "\n")}
+	wantProblem(t, r.doWith(r.http, "POST", "/v1/events", body, "Content-Type", api.NDJSON), 429, api.CodeRateLimited)
+	r.server.streams.done(uid)
+	body = struct{ io.Reader }{strings.NewReader(contact("k", "1") + "\n")}
+	results(t, r.doWith(r.http, "POST", "/v1/events", body, "Content-Type", api.NDJSON))
+}
+
+func TestPanic_IsLoggedAndCutsTheConnection(t *testing.T) {
+	r := start(t, func(s *setup) {
+		s.deps.Segment = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a mistake") })
+	})
+	if status := r.raw("POST /v1/track HTTP/1.1\r\nHost: o\r\nContent-Length: 0\r\n\r\n"); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	if log := r.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "a mistake") {
+		t.Errorf("log: %s", log)
+	}
+}
 
 func TestPile_KeepsOrderAndBounds(t *testing.T) {
 	s := &Server{rate: newRateLimit(0)}

@@ -79,7 +79,7 @@ func (s *Server) plainMove(r *http.Request) error {
 		return err
 	}
 	var none struct{}
-	return readMove(r, &none)
+	return s.readMove(r, &none)
 }
 
 // controlled answers a move that concerns the whole outbox.
@@ -95,7 +95,7 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request, _ string) error 
 		return err
 	}
 	var accept api.ResumeRequest
-	if err := readMove(r, &accept); err != nil {
+	if err := s.readMove(r, &accept); err != nil {
 		return err
 	}
 	err := s.outbox.Resume(r.Context(), s.by(r), store.Acceptance{Org: accept.AcceptOrg, Restore: accept.AcceptRestore})

@@ -24,6 +24,11 @@ const (
 // it, and writes the results. While a commit syncs, the next one's lines
 // gather; a client that does not read its results holds back the reading.
 func (s *Server) putStream(w http.ResponseWriter, r *http.Request) error {
+	uid := peerOf(r.Context()).uid
+	if !s.streams.take(uid) {
+		return api.CodeRateLimited.Problem("the peer's user writes too many streams at once")
+	}
+	defer s.streams.done(uid)
 	out := newStream(w, api.NDJSON)
 	out.rc.EnableFullDuplex()
 	in := &bodyReader{body: r.Body, rc: out.rc}

@@ -41,6 +41,7 @@ var claimRules = []rule{
 	{name: "Hold_FollowersWaitForTheLateWindow", test: holdFollowers},
 	{name: "Hold_OutlivesReopening", test: holdReopened},
 	{name: "Hold_StandsThoughTheHeadWasDropped", test: holdDropped},
+	{name: "Hold_AnEndedOneIsNotRenewed", test: holdEnded},
 	{name: "Routes_TellWhatCanBeClaimed", test: routesTell},
 	{name: "Routes_TellTheNextDue", test: routesNextDue},
 }
@@ -574,6 +575,16 @@ func holdDropped(r *rig) {
 	}
 	r.claimKeys(spec(upsert))
 	r.clock.Advance(lateWindow + grain)
+	r.claimKeys(spec(upsert), "a2")
+}
+
+func holdEnded(r *rig) {
+	r.put(ev("a1", upsert, "contact/1"), ev("a2", upsert, "contact/1"))
+	o := delivered("003A")
+	o.Hold = lateWindow
+	r.run(spec(upsert), o, "a1")
+	r.clock.Advance(2 * lateWindow)
+	r.hold() // a new term, before any sweep
 	r.claimKeys(spec(upsert), "a2")
 }
 

@@ -17,6 +17,7 @@ var timeRules = []rule{
 	{name: "Clock_AWallJumpStopsNoRetry", test: clockJumpBackoff},
 	{name: "Clock_AWallJumpEndsNoHold", test: clockJumpHold},
 	{name: "Clock_AWallJumpMakesNothingOverdue", test: clockJumpOverdue},
+	{name: "Clock_AWallJumpLosesNoEvent", test: clockJumpNotBefore},
 	{name: "Clock_StandsStillWhileClosed", test: clockClosed},
 }
 
@@ -38,8 +39,8 @@ func sweepExpires(r *rig) {
 	r.wantStuck(store.Filter{}, "idle failed")
 	r.settle(id, events, store.Outcome{Verdict: store.Again})
 	r.sweep()
-	r.claimKeys(spec(account))
 	r.wantState(store.Failed, "busy")
+	r.claimKeys(spec(account))
 	r.wantCounts(1, 0, 0, 2, 0, 0)
 }
 
@@ -206,6 +207,19 @@ func clockJumpOverdue(r *rig) {
 	r.wantStuck(store.Filter{}, "a overdue")
 	_, events := r.claimKeys(spec(upsert), "a")
 	r.wantAbout("age by the store's clock", events[0].Age, overdueAfter+time.Minute)
+}
+
+func clockJumpNotBefore(r *rig) {
+	past, soon := ev("past", upsert, ""), ev("soon", upsert, "contact/1")
+	past.NotBefore, soon.NotBefore = r.clock.Wall().Add(-time.Minute), r.clock.Wall().Add(time.Minute)
+	r.put(past, soon)
+	r.wait(2 * time.Minute) // both are due
+	r.clock.Jump(-time.Hour)
+	r.sweep()
+	r.reopen()
+	r.routes()
+	r.clock.Jump(time.Hour + grain)
+	r.claimKeys(spec(upsert), "past", "soon")
 }
 
 func clockClosed(r *rig) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,9 +43,25 @@ func walkOnce(rt *rapid.T, base string, open Opener) {
 	w.rig.verify()
 }
 
+// tracer reports to rapid, and ends each failure with the calls that led there.
+type tracer struct {
+	*rapid.T
+	calls []string
+}
+
+func (t *tracer) tracef(format string, args ...any) {
+	t.calls = append(t.calls, fmt.Sprintf(format, args...))
+}
+
+func (t *tracer) Fatalf(format string, args ...any) {
+	t.Helper()
+	t.T.Fatalf("%s\nafter:\n  %s", fmt.Sprintf(format, args...), strings.Join(t.calls, "\n  "))
+}
+
 // walk is an engine and its model.
 type walk struct {
 	*rig
+	*tracer
 	t      *rapid.T
 	m      *model
 	fault  Fault // of the next call that changes something
@@ -63,9 +80,9 @@ type settled struct {
 
 func newWalk(t *rapid.T, dir string, open Opener) *walk {
 	clock := NewClock()
-	w := &walk{t: t, posts: map[store.Seq]int{}}
+	w := &walk{t: t, posts: map[store.Seq]int{}, tracer: &tracer{T: t}}
 	w.rig = &rig{
-		reporter: t, clock: clock, ctx: context.Background(), dir: dir,
+		reporter: w.tracer, clock: clock, ctx: context.Background(), dir: dir,
 		cfg: Config{Clock: clock, DedupWindow: dedupWindow, OverdueAfter: overdueAfter, LateWindow: lateWindow},
 	}
 	w.rig.open = func(dir string, cfg Config) (Outbox, error) {
@@ -94,6 +111,9 @@ func (w *walk) try(call func() error) (repeated bool, err error) {
 	w.fault = rapid.SampledFrom([]Fault{{}, {}, {}, {}, {}, {}, {}, {}, {}, {},
 		Unavailable, UnknownBefore, UnknownApplied, UnknownApplied, FencedBefore, FencedApplied}).Draw(w.t, "fault")
 	injected := w.fault
+	if injected.Err != nil {
+		w.tracef("  (fault: %v, applied: %v)", injected.Err, injected.Applied)
+	}
 	err = call()
 	w.fault = Fault{}
 	if injected.Err == nil || !errors.Is(err, injected.Err) {
@@ -168,6 +188,10 @@ func (w *walk) put(t *rapid.T) {
 		events[i] = w.drawEvent()
 	}
 	o := store.PutOptions{Atomic: w.chance(3, "atomic")}
+	for _, e := range events {
+		w.tracef("put %s %s %s/%v lane %q after %v in %v until %v atomic %v", e.Key, e.Route.Object, e.Route.Operation, e.Route.Match,
+			e.Lane, e.After, fromNow(w, e.NotBefore), fromNow(w, e.ExpiresAt), o.Atomic)
+	}
 	var res []store.PutResult
 	repeated, err := w.try(func() (err error) { res, err = w.Put(w.ctx, events, o); return err })
 	if err != nil || len(res) != len(events) {
@@ -199,6 +223,13 @@ func (w *walk) refused(events []store.Event, res []store.PutResult) {
 			w.wantOne("Put of "+e.Key+" in a refused batch", res[i].Err, store.ErrAborted)
 		}
 	}
+}
+
+func fromNow(w *walk, at time.Time) time.Duration {
+	if at.IsZero() {
+		return 0
+	}
+	return at.Sub(w.clock.Wall())
 }
 
 // putOneOf checks one answer of Put and takes the event into the model.
@@ -242,6 +273,7 @@ func (w *walk) claim(t *rapid.T) {
 	if err != nil {
 		w.Fatalf("Claim(%+v) = %v", s, err)
 	}
+	w.tracef("claim %s %s/%v %s ≤ %d, %d bytes: %v as %s", s.Route.Object, s.Route.Operation, s.Route.Match, s.Kind, s.MaxRecords, s.MaxBytes, claimedKeys(got), id)
 	w.legal(s, got)
 	if len(got) == 0 {
 		if stats, _ := w.routes(); s.Kind != store.KindBulk && stats[s.Route].Ready > w.perhaps(s) {
@@ -311,8 +343,8 @@ func (w *walk) describe(e *entry) string {
 	for _, o := range before {
 		lane = append(lane, fmt.Sprintf("%s %v skip=%v", o.Key, o.state, o.skip))
 	}
-	return fmt.Sprintf("seq %d %v route %+v lane %q before it %v after %v due in %v not before %v expires %v held %v",
-		e.seq, e.state, e.route, e.Lane, lane, e.After, e.due-w.m.now, e.NotBefore, e.ExpiresAt, w.m.held(e))
+	return fmt.Sprintf("%s seq %d %v route %+v lane %q before it %v after %v due in %v not before %v expires %v held %v",
+		e.Key, e.seq, e.state, e.route, e.Lane, lane, e.After, e.due-w.m.now, e.NotBefore, e.ExpiresAt, w.m.held(e))
 }
 
 // sameClaimed compares what a claim says of an event with the model.
@@ -391,6 +423,7 @@ func (w *walk) advance(t *rapid.T) {
 	if legal && (from == store.PhaseClaimed || from == store.PhaseOpen && w.chance(3, "another job")) {
 		to, d.JobID = store.PhaseOpen, w.name()
 	}
+	w.tracef("advance %s from %v to %v job %q", a.id, from, to, d.JobID)
 	_, err := w.try(func() error { return w.Advance(w.ctx, w.term, a.id, from, to, d) })
 	if !legal {
 		w.wantOne(fmt.Sprintf("Advance(%v, %v) in phase %v", from, to, a.phase), err, store.ErrTransition)
@@ -455,6 +488,10 @@ func (w *walk) settle(t *rapid.T) {
 	if len(x.Outcomes) == 0 {
 		t.Skip("nothing to settle")
 	}
+	for _, o := range x.Outcomes {
+		w.tracef("settle %s: %s verdict %d skip %v delay %v charge %v batch %d rest %v sent %v hold %v", a.id, w.m.events[o.Seq].Key,
+			o.Verdict, o.Skip, o.Delay, o.Charge, o.MaxBatch, o.RESTOnly, o.Sent, o.Hold)
+	}
 	_, err := w.try(func() error { return w.Settle(w.ctx, w.term, a.id, x) })
 	w.wantOne("Settle", err, nil)
 	w.m.settle(a.id, x.Outcomes)
@@ -472,6 +509,7 @@ func (w *walk) settleAgain(t *rapid.T) {
 func (w *walk) release(t *rapid.T) {
 	w.t = t
 	a := w.drawAttempt(false)
+	w.tracef("release %s", a.id)
 	_, err := w.try(func() error { return w.Release(w.ctx, w.term, a.id, "walked") })
 	if a.phase >= store.PhaseClosing {
 		w.wantOne(fmt.Sprintf("Release in phase %v", a.phase), err, store.ErrTransition)

@@ -184,17 +184,18 @@ func (w *walk) sameStuck(records map[string]store.Record) {
 func (w *walk) sameRoutes() {
 	stats, next := w.routes()
 	for _, route := range append(walkRoutes, rerouted) {
-		ready, restOnly := 0, 0
+		ready, restOnly, list := 0, 0, []string{}
 		for _, e := range w.m.events {
 			if e.route == route && w.m.claimable(e, store.KindREST) == yes {
 				ready++
+				list = append(list, w.describe(e))
 				if e.restOnly == yes {
 					restOnly++
 				}
 			}
 		}
 		if s := stats[route]; s.Ready < ready || s.RESTOnly < restOnly {
-			w.Fatalf("Routes: %+v; want %d ready on %+v, %d for REST only", s, ready, route, restOnly)
+			w.Fatalf("Routes: %+v; want %d ready on %+v, %d for REST only: %q", s, ready, route, restOnly, list)
 		}
 	}
 	wait, found, waits := w.m.nextDue()

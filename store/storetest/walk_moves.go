@@ -35,6 +35,7 @@ func (w *walk) retry(t *rapid.T) {
 			edit.Rev += 1000
 		}
 	}
+	w.tracef("retry %s edit %v stale %v", key, edit != nil, stale)
 	_, err := w.try(func() error { _, err := w.Retry(w.ctx, key, m, edit); return err })
 	switch {
 	case e == nil:
@@ -59,6 +60,7 @@ func (w *walk) drop(t *rapid.T) {
 	w.t = t
 	key, m := w.drawKey(), w.move()
 	e := w.m.keys[key]
+	w.tracef("drop %s", key)
 	_, err := w.try(func() error { _, err := w.Drop(w.ctx, key, m); return err })
 	switch {
 	case e == nil:
@@ -82,6 +84,7 @@ func (w *walk) resolve(t *rapid.T) {
 	w.t = t
 	key, m, r := w.drawKey(), w.move(), w.drawResolution()
 	e := w.m.keys[key]
+	w.tracef("resolve %s delivered %v", key, r.Delivered)
 	_, err := w.try(func() error { _, err := w.Resolve(w.ctx, key, m, r); return err })
 	switch {
 	case e == nil:
@@ -112,6 +115,7 @@ func (w *walk) verifyOne(t *rapid.T) {
 	if e == nil {
 		t.Skip("no such event")
 	}
+	w.tracef("verify %s delivered %v", key, r.Delivered)
 	repeated, err := w.try(func() error { return w.Verify(w.ctx, w.term, e.seq, r) })
 	call := fmt.Sprintf("Verify(%s), which is %v", key, e.state)
 	if e.state != store.InDoubt {
@@ -143,6 +147,7 @@ func (w *walk) many(t *rapid.T) {
 	if dropping {
 		call = w.DropMany
 	}
+	w.tracef("many: %+v drop %v dry %v: %v", f, dropping, dry, recordKeys(listed))
 	var matched, changed int64
 	repeated, err := w.try(func() (err error) { matched, changed, err = call(w.ctx, f, m, dry); return err })
 	w.wantOne("a move by filter", err, nil)
@@ -184,6 +189,7 @@ func (w *walk) moved(keys []string, dropping bool) (n int64) {
 
 func (w *walk) time(t *rapid.T) {
 	d := rapid.SampledFrom([]time.Duration{time.Second, 30 * time.Second, 5 * time.Minute, 20 * time.Minute, 2 * time.Hour, 13 * time.Hour}).Draw(t, "time") + grain
+	w.tracef("time passes: %v", d)
 	w.clock.Advance(d)
 	w.m.tick(d)
 	w.m.pass(d)
@@ -193,6 +199,7 @@ func (w *walk) time(t *rapid.T) {
 func (w *walk) jump(t *rapid.T) {
 	w.t = t
 	d := w.seconds(-3600, 3600, "jump") + grain
+	w.tracef("wall clock jumps: %v", d)
 	w.clock.Jump(d)
 	w.m.tick(d)
 	w.swept = false
@@ -200,6 +207,7 @@ func (w *walk) jump(t *rapid.T) {
 
 func (w *walk) sweepAll(t *rapid.T) {
 	w.t = t
+	w.tracef("sweep")
 	for {
 		more := false
 		_, err := w.try(func() (err error) { more, err = w.Sweep(w.ctx, w.term); return err })
@@ -215,11 +223,13 @@ func (w *walk) sweepAll(t *rapid.T) {
 func (w *walk) idle(t *rapid.T) {
 	w.t = t
 	w.m.paused = !w.m.paused
+	w.tracef("ages stand still: %v", w.m.paused)
 	_, err := w.try(func() error { return w.SetPausedClock(w.ctx, w.term, w.m.paused) })
 	w.wantOne("SetPausedClock", err, nil)
 }
 
 func (w *walk) reopenIt(*rapid.T) {
+	w.tracef("reopen")
 	w.reopen()
 	w.m.newTerm()
 	if err := w.SetPausedClock(w.ctx, w.term, w.m.paused); err != nil {
@@ -228,6 +238,7 @@ func (w *walk) reopenIt(*rapid.T) {
 }
 
 func (w *walk) holdAnew(*rapid.T) {
+	w.tracef("hold")
 	old := w.term
 	w.hold()
 	w.m.newTerm()

@@ -323,7 +323,7 @@ func TestBackup_IsAStoreOfItsOwn(t *testing.T) {
 	r.server.backups.take()
 	wantProblem(t, r.get("/v1/backup"), 429, api.CodeRateLimited)
 	r.server.backups.done()
-	r.faults.Next = storetest.Nth("Backup", 1, storetest.Unavailable)
+	r.failAt("Backup", storetest.Unavailable)
 	wantProblem(t, r.get("/v1/backup"), 503, api.CodeUnavailable)
 }
 

@@ -381,16 +381,11 @@ func TestPut_UnknownCommitCutsTheConnection(t *testing.T) {
 		} {
 			t.Run(fmt.Sprint(name, applied), func(t *testing.T) {
 				r := start(t)
-				r.faults.Next = func(method string) storetest.Fault {
-					if method == "Put" {
-						return fault
-					}
-					return storetest.Fault{}
-				}
+				r.failAt("Put", fault)
 				if err := send(r); !errors.Is(err, client.ErrCut) {
 					t.Fatalf("got %v, want ErrCut", err)
 				}
-				r.faults.Next = nil
+				r.fail(nil)
 				got := r.post("/v1/events", contact("k", "1"))
 				if wantStatus := map[bool]int{false: 201, true: 200}[applied]; got.status != wantStatus {
 					t.Errorf("the repeat is answered %d, want %d", got.status, wantStatus)
@@ -402,7 +397,7 @@ func TestPut_UnknownCommitCutsTheConnection(t *testing.T) {
 
 func TestPut_UnavailableStoreIs503(t *testing.T) {
 	r := start(t)
-	r.faults.Next = func(string) storetest.Fault { return storetest.Unavailable }
+	r.fail(func(string) storetest.Fault { return storetest.Unavailable })
 	wantProblem(t, r.post("/v1/events", contact("k", "1")), 503, api.CodeUnavailable)
 	all := results(t, r.ndjson("/v1/events", contact("k", "1"), contact("l", "2")))
 	if len(all) != 2 || all[0].Problem.Code != api.CodeUnavailable || all[1].Problem.Line != 2 {

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ type rig struct {
 	ctx      context.Context
 	store    *store.Store
 	faults   *storetest.Faults
+	next     atomic.Pointer[func(string) storetest.Fault]
 	server   *Server
 	dispatch *fakeDispatch
 	log      *logBuffer
@@ -84,17 +86,47 @@ func (r *rig) openStore(path string, set *setup) {
 	s, err := store.Open(path, set.store)
 	must(r, err)
 	r.Cleanup(func() {
-		check, err := s.Check(context.Background())
-		if err != nil || len(check) > 0 {
-			r.Errorf("the store does not check: %v %v", check, err)
-		}
 		must(r, s.Close())
+		r.check(path)
 	})
-	r.store, r.faults = s, &storetest.Faults{Outbox: s}
+	r.store, r.faults = s, &storetest.Faults{Outbox: s, Next: r.fault}
 	if !set.noTerm {
 		r.term, err = s.Hold(r.ctx)
 		must(r, err)
 	}
+}
+
+// check asks the closed store whether every invariant holds.
+func (r *rig) check(path string) {
+	r.Helper()
+	s, err := store.Open(path, store.Options{ReadOnly: true})
+	must(r, err)
+	defer s.Close()
+	broken, err := s.Check(context.Background())
+	if err != nil || len(broken) > 0 {
+		r.Errorf("the store does not check: %v %v", broken, err)
+	}
+}
+
+// fail makes the store's methods meet faults from now on, nil none. The server
+// asks it at any time, also by itself.
+func (r *rig) fail(next func(method string) storetest.Fault) { r.next.Store(&next) }
+
+// failAt is fail for one method.
+func (r *rig) failAt(method string, f storetest.Fault) {
+	r.fail(func(m string) storetest.Fault {
+		if m == method {
+			return f
+		}
+		return storetest.Fault{}
+	})
+}
+
+func (r *rig) fault(method string) storetest.Fault {
+	if next := r.next.Load(); next != nil && *next != nil {
+		return (*next)(method)
+	}
+	return storetest.Fault{}
 }
 
 func (r *rig) serve() {

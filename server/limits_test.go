@@ -186,7 +186,7 @@ func TestSegment_CallsGoToTheirHandler(t *testing.T) {
 
 func TestInternal_CauseIsLoggedNotSent(t *testing.T) {
 	r := start(t)
-	r.faults.Next = func(string) storetest.Fault { return storetest.Fault{Err: errors.New("the secret cause")} }
+	r.failAt("Status", storetest.Fault{Err: errors.New("the secret cause")})
 	p := wantProblem(t, r.get("/v1/status"), 500, api.CodeInternal)
 	if strings.Contains(p.Detail, "secret") || p.RequestID == "" {
 		t.Errorf("got %+v", p)

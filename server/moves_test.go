@@ -61,13 +61,13 @@ func TestRetry_EditMeetsAConflict(t *testing.T) {
 			r.put(contact("k", "1"))
 			r.settle(store.KindREST, failTooLong)
 			left := tt.times
-			r.faults.Next = func(method string) storetest.Fault {
+			r.fail(func(method string) storetest.Fault {
 				if method != "Retry" || left == 0 {
 					return storetest.Fault{}
 				}
 				left--
 				return storetest.Fault{Err: store.ErrConflict}
-			}
+			})
 			if a := r.post("/v1/events/k/retry", `{"fields":{"FirstName":"Ada"}}`); a.status != tt.status {
 				t.Errorf("got %d %s", a.status, a.body)
 			}

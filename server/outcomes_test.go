@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,18 +114,19 @@ func TestOutcomes_ServerSentEventsCarryTheirCursor(t *testing.T) {
 
 func TestOutcomes_OlderThanTheWindowAre410(t *testing.T) {
 	now := time.Now()
-	passed := time.Duration(0)
+	var clock atomic.Int64
+	passed := func() time.Duration { return time.Duration(clock.Load()) }
 	r := start(t, func(s *setup) {
 		s.store.DedupWindow = time.Hour
-		s.store.Wall = func() time.Time { return now.Add(passed) }
-		s.store.Monotonic = func() time.Duration { return passed }
+		s.store.Wall = func() time.Time { return now.Add(passed()) }
+		s.store.Monotonic = passed
 	})
 	r.put(contact("k", "1"))
 	r.settle(store.KindREST, deliver)
 	r.put(contact("l", "2"))
 	r.settle(store.KindREST, deliver)
 	cursor := r.outcomesAfter("")[0].Cursor
-	passed += 100 * time.Hour
+	clock.Add(int64(100 * time.Hour))
 	for more := true; more; {
 		var err error
 		more, err = r.store.Sweep(t.Context(), r.term)

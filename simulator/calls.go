@@ -101,5 +101,5 @@ func (w *window) sum() int64 {
 	return w.total
 }
 
-// day is how long bulk jobs may stay open.
+// day is the unit of what expires: jobs, results, cursors.
 const day = 24 * time.Hour

@@ -126,9 +126,8 @@ func (b *batch) run(op func(c *chunk, i int) outcome) *answer {
 	anyFailed := false
 	for i := range b.writes {
 		w := &b.writes[i]
-		if w.err == nil {
-			w.err = b.sim.rowFault(call{b.kind, b.req.method, b.req.URL.Path, b.objects[i].Name}, b.req.Header)
-		}
+		fault := b.sim.rowFault(call{b.kind, b.req.method, b.req.URL.Path, b.objects[i].Name}, b.req.Header)
+		w.err = firstError(w.err, fault)
 		out[i] = failed(w.err)
 		if w.err == nil {
 			out[i] = op(c, i)

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -142,8 +145,7 @@ func TestSetSchema_UnderARunningJob(t *testing.T) {
 	o.upload(id, contactsCSV(300, 0)).want(201, "")
 	o.do("PATCH", "/jobs/ingest/"+id, `{"state":"UploadComplete"}`).want(200, "")
 	o.sim.Advance(25 * time.Minute)
-	for len(o.sim.Effects()) < 200 {
-	}
+	await(func() bool { return len(o.sim.Effects()) == 200 })
 	if err := o.sim.SetSchema([]Object{{Name: "Contact", Fields: []Field{{Name: "LastName", Type: "string"}}}}); err != nil {
 		t.Fatal(err)
 	}
@@ -256,6 +258,35 @@ func dialPipes(l *pipes) func(context.Context, string, string) (net.Conn, error)
 			return client, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		}
+	}
+}
+
+var curlCommand = regexp.MustCompile(`curl -sS http://127\.0\.0\.1:8089(/\S+)(?: -d '([^']*)')?`)
+
+// TestDocs_Examples sends what docs/simulator.md tells people to send.
+func TestDocs_Examples(t *testing.T) {
+	page, err := os.ReadFile("../docs/simulator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := startOrg(t, Config{})
+	commands := curlCommand.FindAllStringSubmatch(string(page), -1)
+	if len(commands) < 5 {
+		t.Fatalf("%d commands are found", len(commands))
+	}
+	for _, c := range commands {
+		method := "GET"
+		if c[2] != "" {
+			method = "POST"
+		}
+		o.do(method, c[1], c[2]).want(200, "")
+	}
+	o.create("Contact", `{"LastName":"L","Shop_Id__c":"1"}`)
+	o.do("PATCH", "/sobjects/Order__c/Number__c/N-1", `{"Total__c":12.5,"Buyer__r":{"Shop_Id__c":"1"}}`).want(201, `"created":true`)
+	for _, do := range slices.Concat(beforeFaults, afterFaults, jobFaults, rowFaults) {
+		if !strings.Contains(string(page), "| `"+do+"` |") {
+			t.Errorf("the page does not explain %s", do)
 		}
 	}
 }

@@ -88,8 +88,7 @@ func TestFaults_Zombie(t *testing.T) {
 	}
 	o.http.Timeout = 0
 	o.do("PATCH", "/sobjects/Account/"+id, `{"Name":"second"}`).want(204, "")
-	for len(o.sim.Effects()) < 3 {
-	}
+	await(func() bool { return len(o.sim.Effects()) == 3 })
 	if got := o.effects(3)[2].Fields["Name"]; got != "first" {
 		t.Errorf("the last write is of %v, want the first request's", got)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// org is a simulator on a real socket, with a session.
+// testOrg is a simulator on a real socket, with a session.
 type testOrg struct {
 	testing.TB
 	sim   *Simulator
@@ -251,4 +252,11 @@ func (o *testOrg) effects(n int) []Effect {
 		o.Fatalf("got %d effects %+v, want %d", len(all), all, n)
 	}
 	return all
+}
+
+// await polls until a condition holds; the test's own time limit is the bound.
+func await(holds func() bool) {
+	for !holds() {
+		runtime.Gosched()
+	}
 }

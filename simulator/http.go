@@ -182,6 +182,9 @@ func (s *Simulator) cut(w http.ResponseWriter, r *http.Request, ans *answer, par
 	if part == 0 {
 		part = 0.5
 	}
+	if ans.status == http.StatusNoContent || ans.status == http.StatusNotModified {
+		drop() // there is no body to cut
+	}
 	s.head(w, ans)
 	body := compress(w, r, ans)
 	w.Header().Set("Content-Length", strconv.Itoa(max(len(body), 1)))

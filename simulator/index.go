@@ -21,7 +21,7 @@ func (x *index) add(key string, r *record) {
 		return
 	}
 	first, taken := x.one[key]
-	if !taken {
+	if !taken || first == r {
 		x.one[key] = r
 		return
 	}
@@ -67,7 +67,7 @@ func (f *field) find(v string) []*record {
 	if f.Unique || f.CaseSensitive || !isTextual(f.kind) {
 		return rows
 	}
-	return slices.DeleteFunc(rows, func(r *record) bool { return r.vals[f.pos] != v })
+	return slices.DeleteFunc(rows, func(r *record) bool { return r.stored(f) != v })
 }
 
 // holder returns another live row than self with a unique field's value. Two

@@ -12,13 +12,12 @@ import (
 // Record is one row as the control side shows it.
 type Record map[string]any
 
-// record is one row. The strings of vals stand in the order of the object's
-// stored fields; "" is null.
+// record is one row.
 type record struct {
 	id       string
 	num      uint64 // of creation, over all objects
 	object   *object
-	vals     []string
+	vals     []assignment // what is not null; replaced as a whole, never changed
 	created  time.Time
 	modified time.Time
 	deleted  bool // in the recycle bin
@@ -90,7 +89,7 @@ func (o *org) install(obj *object) error {
 	if err != nil {
 		return err
 	}
-	obj.prefix, obj.next = prefix, firstNumber
+	obj.prefix, obj.next, obj.owner = prefix, firstNumber, o.user
 	if old == nil {
 		o.names = append(o.names, name)
 	} else {
@@ -139,13 +138,11 @@ func (o *object) adopt(old *object) {
 		if r.purged {
 			continue
 		}
-		vals := make([]string, o.width)
-		for _, f := range o.fields {
-			was := old.field(f.Name)
-			if f.pos < 0 || was == nil || was.pos < 0 {
-				continue
+		var vals []assignment
+		for _, v := range r.vals {
+			if f := o.field(v.field.Name); f != nil && f.system == notSystem {
+				vals = append(vals, assignment{f, v.value})
 			}
-			vals[f.pos] = r.vals[was.pos]
 		}
 		r.vals, r.object = vals, o
 		o.rows[r.id] = r
@@ -156,18 +153,18 @@ func (o *object) adopt(old *object) {
 
 // enter puts a row into the indexes of its state.
 func (o *object) enter(r *record) {
-	for _, f := range o.fields {
-		if f.indexed() && r.vals[f.pos] != "" {
-			f.indexOf(r).add(f.key(r.vals[f.pos]), r)
+	for _, v := range r.vals {
+		if v.field.indexed() {
+			v.field.indexOf(r).add(v.field.key(v.value), r)
 		}
 	}
 }
 
 // leave is the reverse of enter.
 func (o *object) leave(r *record) {
-	for _, f := range o.fields {
-		if f.indexed() && r.vals[f.pos] != "" {
-			f.indexOf(r).remove(f.key(r.vals[f.pos]), r)
+	for _, v := range r.vals {
+		if v.field.indexed() {
+			v.field.indexOf(r).remove(v.field.key(v.value), r)
 		}
 	}
 }
@@ -205,8 +202,8 @@ func (o *org) populate() {
 func (o *org) row(obj *object, id string, values map[string]string) *record {
 	r := o.newRecord(obj, id)
 	for name, v := range values {
-		if f := obj.field(name); f != nil && f.pos >= 0 {
-			r.vals[f.pos] = v
+		if f := obj.field(name); f != nil && f.system == notSystem {
+			r.vals = append(r.vals, assignment{f, v})
 		}
 	}
 	return r
@@ -215,7 +212,7 @@ func (o *org) row(obj *object, id string, values map[string]string) *record {
 func (o *org) newRecord(obj *object, id string) *record {
 	o.num++
 	now := o.clock.now()
-	return &record{id: id, num: o.num, object: obj, vals: make([]string, obj.width), created: now, modified: now}
+	return &record{id: id, num: o.num, object: obj, created: now, modified: now}
 }
 
 func (o *object) insert(r *record) {
@@ -267,7 +264,10 @@ func (o *org) rename(id string) {
 func (r *record) get(f *field) string {
 	switch f.system {
 	case notSystem:
-		return r.vals[f.pos]
+		if f.Name == "OwnerId" {
+			return orText(r.stored(f), r.object.owner)
+		}
+		return r.stored(f)
 	case sysID:
 		return r.id
 	case sysIsDeleted:
@@ -286,11 +286,23 @@ func (r *record) get(f *field) string {
 	}
 }
 
+// stored is the value of a field that is not computed.
+func (r *record) stored(f *field) string { return valueOf(r.vals, f) }
+
+func valueOf(vals []assignment, f *field) string {
+	for i := range vals {
+		if vals[i].field == f {
+			return vals[i].value
+		}
+	}
+	return ""
+}
+
 func (r *record) fullName() string {
 	var parts []string
 	for _, name := range []string{"FirstName", "LastName"} {
-		if f := r.object.field(name); f != nil && f.pos >= 0 && r.vals[f.pos] != "" {
-			parts = append(parts, r.vals[f.pos])
+		if f := r.object.field(name); f != nil && r.stored(f) != "" {
+			parts = append(parts, r.stored(f))
 		}
 	}
 	return strings.Join(parts, " ")
@@ -321,10 +333,8 @@ func (o *org) page(name string, from int) ([]Record, int) {
 
 func (r *record) public() Record {
 	row := Record{"Id": r.id}
-	for _, f := range r.object.fields {
-		if f.pos >= 0 && r.vals[f.pos] != "" {
-			row[f.Name] = f.public(r.vals[f.pos])
-		}
+	for _, v := range r.vals {
+		row[v.field.Name] = v.field.public(v.value)
 	}
 	return row
 }

@@ -30,7 +30,7 @@ func (c column) of(o *org, r *record) string {
 
 // parent follows a lookup.
 func (o *org) parent(r *record, lookup *field) *record {
-	id := r.vals[lookup.pos]
+	id := r.get(lookup)
 	if id == "" {
 		return nil
 	}

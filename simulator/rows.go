@@ -40,9 +40,7 @@ func (c *rowCall) body(key *field, update bool) (*write, *answer) {
 	}
 	rr := rowReader{org: c.org, object: c.object, key: key, update: update, body: c.req.body}
 	w := rr.read(record)
-	if w.err == nil {
-		w.err = c.sim.rowFault(c.fault, c.req.Header)
-	}
+	w.err = firstError(w.err, c.sim.rowFault(c.fault, c.req.Header))
 	if w.err != nil {
 		return nil, c.refused(w.err)
 	}

@@ -143,7 +143,6 @@ type field struct {
 	Field
 	kind   kind
 	label  string
-	pos    int             // index in record.vals; -1 for what the org computes
 	system systemField     // which of the computed ones
 	live   *index          // rows by value; nil when not indexed
 	bin    *index          // the same of the recycle bin
@@ -209,7 +208,7 @@ type object struct {
 	rules    []rule
 	required []*field
 	event    bool
-	width    int // number of stored values of a row
+	owner    string // of rows that name none
 
 	rows  map[string]*record
 	order []*record // by creation; those purged from the bin too
@@ -284,11 +283,7 @@ func (o *object) add(def Field, system systemField) error {
 	if def.Name == "Name" && def.ReadOnly {
 		system = sysFullName
 	}
-	f := &field{Field: def, kind: typ.kind, label: label(def.Name), pos: -1, system: system, object: o}
-	if system == notSystem {
-		f.pos = o.width
-		o.width++
-	}
+	f := &field{Field: def, kind: typ.kind, label: label(def.Name), system: system, object: o}
 	if def.ExternalID || def.Unique || f.idLookup() {
 		f.live, f.bin = newIndex(), newIndex()
 	}

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"slices"
 	"time"
 )
 
@@ -108,12 +109,7 @@ func (c *chunk) create(obj *object, key *field, w *write) outcome {
 	}
 	r := c.org.newRecord(obj, newID(obj.prefix, obj.next))
 	r.created, r.modified = c.at, c.at
-	for _, a := range w.set {
-		r.vals[a.field.pos] = a.value
-	}
-	if owner := obj.field("OwnerId"); owner != nil && owner.pos >= 0 && r.vals[owner.pos] == "" {
-		r.vals[owner.pos] = c.org.user
-	}
+	r.vals = merge(nil, w.set)
 	if missing := obj.missing(r.vals); missing != nil {
 		return failed(errMissing(missing))
 	}
@@ -144,7 +140,7 @@ func (c *chunk) change(r *record, key *field, w *write) outcome {
 	var cleared []string
 	changed := false
 	for _, a := range w.set {
-		changed = changed || !a.field.same(r.vals[a.field.pos], a.value)
+		changed = changed || !a.field.same(r.stored(a.field), a.value)
 		if a.field.Required && a.value == "" {
 			cleared = append(cleared, a.field.Name)
 		}
@@ -163,25 +159,61 @@ func (c *chunk) change(r *record, key *field, w *write) outcome {
 }
 
 func (c *chunk) assign(r *record, set []assignment) {
-	if c.whole {
-		vals, modified := append([]string(nil), r.vals...), r.modified
-		c.reversible(func() {
-			r.object.leave(r)
-			r.vals, r.modified = vals, modified
-			r.object.enter(r)
-		})
-	}
+	before, modified := r.vals, r.modified
+	r.replace(set, merge(before, set))
+	r.modified = c.at
+	c.reversible(func() {
+		r.replace(set, before)
+		r.modified = modified
+	})
+}
+
+// replace gives a live row other values, which differ in the fields of set.
+func (r *record) replace(set, vals []assignment) {
 	for _, a := range set {
 		f := a.field
-		if f.indexed() && r.vals[f.pos] != "" {
-			f.live.remove(f.key(r.vals[f.pos]), r)
+		was, is := r.stored(f), valueOf(vals, f)
+		if !f.indexed() || was == is {
+			continue
 		}
-		r.vals[f.pos] = a.value
-		if f.indexed() && a.value != "" {
-			f.live.add(f.key(a.value), r)
+		if was != "" {
+			f.live.remove(f.key(was), r)
+		}
+		if is != "" {
+			f.live.add(f.key(is), r)
 		}
 	}
-	r.modified = c.at
+	r.vals = vals
+}
+
+// merge returns the values after a write. It shares set where it can.
+func merge(before, set []assignment) []assignment {
+	if before == nil && isPlain(set) {
+		return slices.Clip(set)
+	}
+	after := slices.Clone(before)
+	for _, a := range set {
+		i := slices.IndexFunc(after, func(b assignment) bool { return b.field == a.field })
+		switch {
+		case i >= 0 && a.value != "":
+			after[i].value = a.value
+		case i >= 0:
+			after = slices.Delete(after, i, i+1)
+		case a.value != "":
+			after = append(after, a)
+		}
+	}
+	return after
+}
+
+// isPlain reports whether no value is null and no field is set twice.
+func isPlain(set []assignment) bool {
+	for i, a := range set {
+		if a.value == "" || valueOf(set[:i], a.field) != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // upsert updates the row that has the key, or creates one with it. Of the key
@@ -312,10 +344,10 @@ func (c *chunk) unique(set []assignment, self *record) *rowError {
 }
 
 // missing lists the required fields without a value.
-func (o *object) missing(vals []string) []string {
+func (o *object) missing(vals []assignment) []string {
 	var names []string
 	for _, f := range o.required {
-		if f.pos >= 0 && vals[f.pos] == "" && f.kind != kindBool {
+		if f.kind != kindBool && f.system == notSystem && valueOf(vals, f) == "" {
 			names = append(names, f.Name)
 		}
 	}

@@ -325,7 +325,8 @@ func (b *breaker) idle() {
 // or not even the connection came about. A read that got no answer may as well
 // have met a single bad connection.
 func isCertain(a access, err error) bool {
-	if e, ok := errors.AsType[*salesforce.APIError](err); ok && a == reading && e.Code == salesforce.CodeTransport {
+	_, login := errors.AsType[*salesforce.AuthError](err)
+	if e, ok := errors.AsType[*salesforce.APIError](err); ok && !login && a == reading && e.Code == salesforce.CodeTransport {
 		return false
 	}
 	return salesforce.ClassOf(err) != salesforce.Ambiguous
@@ -334,11 +335,11 @@ func isCertain(a access, err error) bool {
 // speaksOfOrg reports whether err is about the org or the way to it, and not
 // about what was asked of it.
 func speaksOfOrg(err error) bool {
-	if e, ok := errors.AsType[*salesforce.APIError](err); ok {
-		return e.Unavailable() || e.Code == salesforce.CodeTransport && e.Class == salesforce.Ambiguous
+	if _, ok := errors.AsType[*salesforce.AuthError](err); ok {
+		return true // also one that wraps the failure of a call of its own
 	}
-	_, ok := errors.AsType[*salesforce.AuthError](err)
-	return ok
+	e, ok := errors.AsType[*salesforce.APIError](err)
+	return ok && (e.Unavailable() || e.Code == salesforce.CodeTransport && e.Class == salesforce.Ambiguous)
 }
 
 // maintenance holds the codes of an org that can be read but not written to.
@@ -352,6 +353,13 @@ var maintenance = map[string]bool{
 // time that it asks to be left alone for.
 func (b *breaker) reasonOf(err error) (BreakerStatus, time.Duration) {
 	s := BreakerStatus{Reason: ReasonUnavailable}
+	if e, ok := errors.AsType[*salesforce.AuthError](err); ok {
+		s.Code, s.Message = e.Code, e.Description
+		if !e.Transient {
+			s.Reason = ReasonLogin
+		}
+		return s, 0
+	}
 	var least time.Duration
 	if e, ok := errors.AsType[*salesforce.APIError](err); ok {
 		s.Code, s.Message, least = e.Code, e.Message, min(e.RetryAfter, time.Hour)
@@ -359,10 +367,6 @@ func (b *breaker) reasonOf(err error) (BreakerStatus, time.Duration) {
 			s.Reason = ReasonLimit
 			return s, max(least, min(shortPause, b.limit))
 		}
-	}
-	if e, ok := errors.AsType[*salesforce.AuthError](err); ok {
-		s.Reason, s.Code, s.Message = ReasonLogin, e.Code, e.Description
-		return s, least
 	}
 	switch class := salesforce.ClassOf(err); {
 	case maintenance[s.Code]:

@@ -118,7 +118,24 @@ func (d *Dispatcher) steps(ctx context.Context, j *job) error {
 			return err
 		}
 	}
+	if !j.over && j.Phase < store.PhaseClosing {
+		return d.leave(ctx, j)
+	}
 	return nil
+}
+
+// leave ends an attempt that was not closed yet when the dispatcher stops, so
+// that the next start does not find it unfinished. If the job can't be seen dead
+// in time, that start will see to it.
+func (d *Dispatcher) leave(ctx context.Context, j *job) error {
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.cfg.REST.Grace)
+	defer cancel()
+	if j.Phase == store.PhaseOpen {
+		if dead, err := d.discard(stopping, j.JobID); err != nil || !dead {
+			return nil
+		}
+	}
+	return d.giveBack(ctx, j.batch, "the daemon was stopped")
 }
 
 // advance is the T between two phases.

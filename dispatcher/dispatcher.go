@@ -153,12 +153,14 @@ func (d *Dispatcher) run(ctx context.Context, stop func(error)) (err error) {
 		return err
 	}
 	d.attempts.Go(func() { stop(d.sweep(ctx)) })
+	resume := d.shelve
 	if d.org != nil {
+		resume = d.resume
 		d.meetOrg(ctx)
-		for _, a := range unfinished {
-			d.start(ctx, a.Route, a.Kind, stop, func() error { return d.resume(ctx, a) })
-		}
 		d.attempts.Go(func() { stop(d.verify(ctx)) })
+	}
+	for _, a := range unfinished {
+		d.start(ctx, a.Route, a.Kind, stop, func() error { return resume(ctx, a) })
 	}
 	return d.loop(ctx, stop)
 }

@@ -55,14 +55,13 @@ func (d *Dispatcher) find(ctx context.Context, b *batch, r record) (store.Outcom
 			return b.matched(r, found), nil
 		}
 	}
-	switch class := salesforce.ClassOf(err); {
+	switch {
 	case errors.Is(err, errPaused), speaksOfOrg(err), ctx.Err() != nil:
 		return store.Outcome{}, err
-	case class == salesforce.Retry, class == salesforce.Ambiguous:
-		return b.retry(r, problemOf(err)), nil // it only read
-	default:
+	case isRefusal(err):
 		return b.fail(r, problemOf(err)), nil
 	}
+	return b.retry(r, problemOf(err)), nil // it only read
 }
 
 // matched sends the event on to the write that fits what was found.

@@ -219,7 +219,7 @@ func (d *Dispatcher) replaceIDs(ctx context.Context, fields json.RawMessage) (js
 	var missing string
 	var failure error
 	replaced, err := event.ReplaceIDs([]byte(fields), func(key string) (string, bool) {
-		other, err := d.outbox.Get(ctx, key)
+		other, err := durable(ctx, d, "get", func(ctx context.Context) (store.Record, error) { return d.outbox.Get(ctx, key) })
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			failure = fmt.Errorf("look up %s: %w", key, err)
 		}

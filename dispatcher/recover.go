@@ -1,8 +1,8 @@
 package dispatcher
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/outboxd/outboxd/store"
@@ -28,18 +28,17 @@ const crashLoop = 3
 // by event: one of them may be what takes the daemon down.
 func (d *Dispatcher) resume(ctx context.Context, a store.Attempt) error {
 	if a.Kind == store.KindQuery {
-		return d.release(ctx, a, errors.New("the daemon was stopped"))
+		return d.putBack(ctx, a, nil)
 	}
 	// The operator may have to accept a restore or another org first; only then it
 	// is known which events count as sent.
-	if err := d.breaker.unconditioned(ctx); err != nil {
+	waiting := d.breaker.unconditioned(ctx)
+	claimed, err := d.held(ctx, a)
+	switch {
+	case waiting != nil || err != nil:
+		return cmp.Or(err, d.putBack(ctx, a, claimed))
+	case len(claimed) == 0:
 		return nil
-	}
-	claimed, err := durable(ctx, d, "events", func(ctx context.Context) ([]store.Claimed, error) {
-		return d.outbox.Events(ctx, a.ID)
-	})
-	if err != nil || len(claimed) == 0 {
-		return err
 	}
 	d.log.Info("attempt is resumed", "attempt", string(a.ID), "object", a.Route.Object, "operation", a.Route.Operation,
 		"phase", a.Phase.String(), "job", a.JobID, "records", len(claimed))
@@ -49,12 +48,58 @@ func (d *Dispatcher) resume(ctx context.Context, a store.Attempt) error {
 		return d.resumeClosed(ctx, a, claimed)
 	case a.Phase == store.PhaseOpen:
 		return d.resumeOpen(ctx, a, claimed)
-	case a.Starts >= crashLoop:
+	case isCrashLoop(a, claimed):
 		return d.isolate(ctx, a, claimed)
 	case a.Kind == store.KindBulk:
 		return d.runJob(ctx, a, claimed)
 	}
 	return d.runREST(ctx, a, claimed, found)
+}
+
+// isCrashLoop reports whether an attempt may be what takes the daemon down: found
+// at three starts its events are tried one by one; one that was alone all the
+// time gets one more try.
+func isCrashLoop(a store.Attempt, claimed []store.Claimed) bool {
+	if len(claimed) == 1 {
+		return a.Starts > crashLoop
+	}
+	return a.Starts >= crashLoop
+}
+
+// held reads what an attempt still holds, also when the dispatcher is stopping.
+func (d *Dispatcher) held(ctx context.Context, a store.Attempt) ([]store.Claimed, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	defer cancel()
+	return durable(ctx, d, "events", func(ctx context.Context) ([]store.Claimed, error) {
+		return d.outbox.Events(ctx, a.ID)
+	})
+}
+
+// putBack ends an attempt without a word to the org, as far as that is possible:
+// what an earlier start may have sent goes back as such, and a job that was made
+// stays for the next start.
+func (d *Dispatcher) putBack(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+	b := &batch{Attempt: a, judge: judge{cfg: d.config(), route: a.Route, late: a.Kind == store.KindREST && a.Starts > 0}}
+	switch {
+	case a.Phase > store.PhaseClaimed:
+		return nil
+	case !b.late:
+		return d.giveBack(ctx, b, "the daemon was stopped")
+	}
+	for _, c := range claimed {
+		c.Sent = true
+		b.records = append(b.records, record{Claimed: c})
+	}
+	return d.giveBack(ctx, b, "the daemon was stopped")
+}
+
+// shelve puts back what an earlier start left unfinished where no org is configured.
+func (d *Dispatcher) shelve(ctx context.Context, a store.Attempt) error {
+	claimed, err := d.held(ctx, a)
+	if err != nil {
+		return err
+	}
+	return d.putBack(ctx, a, claimed)
 }
 
 // resumeOpen throws away a job that was never closed, before anything else is
@@ -72,7 +117,7 @@ func (d *Dispatcher) resumeOpen(ctx context.Context, a store.Attempt, claimed []
 			return err
 		}
 		return d.resumeClosed(ctx, j.Attempt, claimed)
-	case a.Starts >= crashLoop:
+	case isCrashLoop(a, claimed):
 		return d.isolate(ctx, a, claimed)
 	}
 	return d.runJob(ctx, a, claimed)

@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,8 +55,10 @@ func (d *Dispatcher) ready(ctx context.Context, a store.Attempt, claimed []store
 		b, err = d.prepare(ctx, a, claimed, when)
 	}
 	switch {
-	case ctx.Err() != nil || isStore(err):
-		return nil, cmp.Or(ctx.Err(), err)
+	case ctx.Err() != nil:
+		return nil, d.putBack(ctx, a, claimed)
+	case isStore(err):
+		return nil, err
 	case err != nil:
 		d.waitForOrg(ctx, err)
 		return nil, d.release(ctx, a, err)

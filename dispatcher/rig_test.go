@@ -3,8 +3,10 @@ package dispatcher_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,7 +23,14 @@ import (
 	"github.com/outboxd/outboxd/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs many rigs at a time: they mostly wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds every wait of a test; none waits that long when all is well.
 const patience = 20 * time.Second
@@ -337,4 +346,8 @@ func many(n int, of func(int) string) []string {
 		lines[i] = of(i)
 	}
 	return lines
+}
+
+func createFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
 }

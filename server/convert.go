@@ -22,7 +22,7 @@ func storeEvent(e *event.Event) (store.Event, error) {
 	}
 	return store.Event{
 		Key: e.Key, Digest: store.Digest(e.Digest()), Route: route,
-		Lane: e.LaneKey(), NamedLane: e.Lane != "", After: waitsFor(e),
+		Lane: e.LaneKey(), After: waitsFor(e),
 		NotBefore: e.NotBefore, ExpiresAt: e.ExpiresAt, Source: e.Source,
 		Head: head, Payload: e.Fields,
 	}, nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -420,4 +421,34 @@ func problemCode(err error) api.Code {
 		return p.Code
 	}
 	return ""
+}
+
+func TestPut_WaitsForTheEventsThatFieldsReferTo(t *testing.T) {
+	r := start(t)
+	r.put(`{"key":"c","object":"Contact","operation":"create","after":["a"],"fields":{"AccountId":{"$id_of":"acc"},"ReportsToId":{"$id_of":"a"}}}`)
+	record, err := r.store.Get(t.Context(), "c")
+	if err != nil || strings.Join(record.After, " ") != "a acc" {
+		t.Errorf("it waits for %v, %v", record.After, err)
+	}
+	if d := want[api.Document](t, r.get("/v1/events/c"), 200); strings.Join(d.After, " ") != "a" {
+		t.Errorf("shown as its own: %v", d.After)
+	}
+}
+
+func TestPut_CutBodyIsMalformed(t *testing.T) {
+	r := start(t)
+	for _, media := range []string{api.JSON, api.NDJSON} {
+		conn, err := r.dial(t.Context(), "", "")
+		must(t, err)
+		body := contact("k", "1")
+		fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: o\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", media, len(body)+1, body)
+		must(t, conn.(*net.UnixConn).CloseWrite())
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		must(t, err)
+		text, err := io.ReadAll(res.Body)
+		must(t, err)
+		conn.Close()
+		wantProblem(t, answer{res.StatusCode, res.Header, string(text)}, 400, api.CodeMalformed)
+	}
+	wantProblem(t, r.get("/v1/events/k"), 404, api.CodeUnknownKey)
 }

@@ -148,6 +148,29 @@ func TestServer_FinishesWhatIsUnderWay(t *testing.T) {
 	<-stopped
 }
 
+func TestServer_CutsWhatOutlastsTheGrace(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	r := start(t, func(s *setup) {
+		s.config.Grace = time.Millisecond
+		s.deps.Segment = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(begun); <-release })
+	})
+	status := make(chan int)
+	go func() { status <- r.raw("POST /v1/track HTTP/1.1\r\nHost: o\r\nContent-Length: 0\r\n\r\n") }()
+	<-begun
+	stopped := make(chan struct{})
+	go func() { r.stop(); close(stopped) }()
+	if got := <-status; got != 0 {
+		t.Errorf("the request was answered %d", got)
+	}
+	select {
+	case <-stopped:
+		t.Error("Serve returned before its last request had ended")
+	default:
+	}
+	close(release)
+	<-stopped
+}
+
 func TestRoutes_MethodsAndHead(t *testing.T) {
 	r := start(t)
 	for call, allow := range map[string]string{
@@ -203,10 +226,14 @@ func TestMetrics_HaveNoKeysAndBoundedSources(t *testing.T) {
 		lines = append(lines, fmt.Sprintf(`{"key":"secret-%d","object":"Contact","operation":"create","source":"s-%d","fields":{}}`, i, i))
 	}
 	results(t, r.ndjson("/v1/events", append(lines, lines[0], "{}")...))
+	r.dispatch.mu.Lock()
+	r.dispatch.budget = &api.Budget{Used: 12, Max: 100}
+	r.dispatch.breaker = api.Breaker{State: api.BreakerOpen, Reason: "limit"}
+	r.dispatch.mu.Unlock()
 	text := r.get("/metrics").body
 	for _, want := range []string{
 		`outboxd_events{state="pending"} 200`, `outboxd_events_accepted_total{source="other"} 100`, `outboxd_events_accepted_total{source="s-0"} 1`,
-		"outboxd_events_duplicate_total 1", `outboxd_problems_total{code="invalid_event"} 1`, `outboxd_breaker_open{reason=""} 0`,
+		"outboxd_events_duplicate_total 1", `outboxd_problems_total{code="invalid_event"} 1`, `outboxd_breaker_open{reason="limit"} 1`, "outboxd_api_budget_used 12", "outboxd_api_budget_max 100",
 		`outboxd_build_info{version="1.0.0"} 1`, "outboxd_connections", "outboxd_put_seconds_count 1", `path="/v1/events"`, "outboxd_store_max_bytes",
 	} {
 		if !strings.Contains(text, want) {

@@ -177,3 +177,14 @@ func TestOutcomes_SlowReaderHoldsNobody(t *testing.T) {
 		t.Errorf("another reader has %d outcomes", len(all))
 	}
 }
+
+func TestFeed_BeatsAreWhatReadersIgnore(t *testing.T) {
+	for _, sse := range []bool{false, true} {
+		w := &recorder{}
+		f := &feed{out: newStream(w, api.NDJSON), sse: sse}
+		must(t, f.beat())
+		if want := map[bool]string{false: "\n", true: ":\n\n"}[sse]; w.String() != want {
+			t.Errorf("a beat is %q", w.String())
+		}
+	}
+}

@@ -137,6 +137,10 @@ func (m methods) allow() string {
 }
 
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.active.begin() {
+		panic(http.ErrAbortHandler)
+	}
+	defer s.active.done()
 	defer s.logPanic()
 	sw := &statusWriter{ResponseWriter: w}
 	name := s.answer(sw, r)

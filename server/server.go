@@ -85,6 +85,7 @@ type Server struct {
 	setReady sync.Once
 	stopping context.Context // ends when the stop begins
 	stop     context.CancelFunc
+	active   activity
 }
 
 // New returns a server that is not ready yet. Names in the configuration's
@@ -176,9 +177,37 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		err = s.shutdown(h)
 		<-failed
 	}
+	s.active.end()
 	endSampling()
 	<-sampled
 	return err
+}
+
+// activity counts the requests that are being answered.
+type activity struct {
+	mu    sync.RWMutex
+	ended bool
+	count sync.WaitGroup
+}
+
+// begin counts one more; it is false once no more may begin.
+func (a *activity) begin() bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if !a.ended {
+		a.count.Add(1)
+	}
+	return !a.ended
+}
+
+func (a *activity) done() { a.count.Done() }
+
+// end lets no more begin and waits for those under way.
+func (a *activity) end() {
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
+	a.count.Wait()
 }
 
 // shutdown lets requests under way end within the grace, then cuts them.

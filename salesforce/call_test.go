@@ -341,8 +341,8 @@ func TestWrite_CancelledBeforeItLeftIsRetry(t *testing.T) {
 	}
 }
 
-// A server that closes its idle connections is met at the next write. Nothing was written to the closed one, or the end
-// is ambiguous; in no case does the write arrive twice.
+// A server that closes its idle connections is met at the next write. Either nothing was written to the closed one, or the
+// end is ambiguous; in no case does the write arrive twice.
 func TestWrite_OnADyingConnectionArrivesOnce(t *testing.T) {
 	org := newFakeOrg(t, answering(200, "application/json", createdOne))
 	c := org.client(t)
@@ -350,11 +350,12 @@ func TestWrite_OnADyingConnectionArrivesOnce(t *testing.T) {
 		before := len(org.seen())
 		org.Server.CloseClientConnections()
 		err := createOne(c)
-		if n := len(org.seen()) - before; n > 1 || err == nil && n != 1 {
+		n := len(org.seen()) - before
+		if n > 1 || err == nil && n != 1 {
 			t.Fatalf("arrived %d times, %v", n, err)
 		}
-		if err != nil && ClassOf(err) != Ambiguous {
-			t.Fatalf("Create() = %v, class %v", err, ClassOf(err))
+		if err != nil && ClassOf(err) != Ambiguous && n != 0 {
+			t.Fatalf("Create() = %v, class %v, and it arrived", err, ClassOf(err))
 		}
 	}
 }

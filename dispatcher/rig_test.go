@@ -175,7 +175,7 @@ func (r *rig) parse(line string) store.Event {
 		route.ExternalID = e.ExternalID.Field
 	}
 	return store.Event{
-		Key: e.Key, Digest: store.Digest(e.Digest()), Route: route, Lane: e.LaneKey(), NamedLane: e.Lane != "",
+		Key: e.Key, Digest: store.Digest(e.Digest()), Route: route, Lane: e.LaneKey(),
 		After: append(slices.Clone(e.After), e.IDsOf()...), NotBefore: e.NotBefore, ExpiresAt: e.ExpiresAt,
 		Source: e.Source, Head: head, Payload: e.Fields,
 	}

@@ -16,7 +16,7 @@ import (
 // order of their acceptance. It is the normal form (trimmed, case folded) of Lane,
 // or DefaultLane where the app named none; "" is no lane at all.
 //
-// Both live in one name space, on purpose: an app that names the lane which the
+// Both live in one name space: an app that names the lane which the
 // daemon shows for another event, "contact/shop_id__c/1187", is ordered with it.
 // A lane that is too wide costs only time, one that is too narrow costs the order.
 func (e *Event) LaneKey() string {

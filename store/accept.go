@@ -46,7 +46,7 @@ func (s *Store) Put(ctx context.Context, events []Event, o PutOptions) ([]PutRes
 
 func (p *putOp) prepare(i int, e *Event) {
 	size := recFixed + 64 + len(e.Key) + len(e.Source) + len(e.Lane) + len(e.Head) + len(e.Payload)
-	lane := laneHash(e.Lane, e.NamedLane)
+	lane := laneHash(e.Lane)
 	rec := appendRec(make([]byte, 0, size), e, lane)
 	p.events[i] = prepared{e: e, hash: hashKey(e.Key), lane: lane, stream: streamName(e), rec: rec}
 	p.size += len(rec)
@@ -191,7 +191,7 @@ func (g *group) store() error {
 		if a.route, err = t.routeID(a.p.e.Route); err != nil {
 			return err
 		}
-		stream, err := t.streamID(a.p.stream)
+		stream, err := t.streamID(a.p.stream, a.p.lane != 0)
 		if err != nil {
 			return err
 		}
@@ -277,10 +277,34 @@ func (g *group) storeIdx() error {
 				return err
 			}
 		}
-		tail := list[len(list)-1].seq
-		g.t.post = append(g.t.post, func() { g.t.s.win.streams[stream].tail = tail })
+		g.t.post = append(g.t.post, func() { g.meet(g.t.s.win.streams[stream], list) })
 	}
 	return nil
+}
+
+// meet takes new events into the window at once where it reaches up to them;
+// else the look-ahead will come to them.
+func (g *group) meet(st *stream, list []added) {
+	reaches := st.scanned >= st.tail && st.live+len(list) <= windowSize
+	st.tail = list[len(list)-1].seq
+	if !reaches {
+		return
+	}
+	w := g.t.s.win
+	for start := 0; start < len(list); start += idxChunk {
+		part := list[start:min(start+idxChunk, len(list))]
+		st.spans = append(st.spans, span{part[0].seq, part[len(part)-1].seq})
+	}
+	for _, a := range list {
+		if a.aside {
+			continue
+		}
+		e := &entry{seq: a.seq, lane: a.p.lane, route: a.route, size: uint32(len(a.p.rec)), stream: st.id, since: g.t.work}
+		w.link(e)
+		st.entries = append(st.entries, e)
+		st.live++
+	}
+	st.scanned = st.tail
 }
 
 // storeKeys logs the keys of the commit under the open slice, and closes the
@@ -410,10 +434,22 @@ func (t *txn) routeID(r Route) (uint32, error) {
 	return id, nil
 }
 
-func (t *txn) streamID(name string) (uint32, error) {
+// maxStreams bounds the streams that names make. From then on new names share
+// one: a name has its own stream from its first event on, or never.
+const maxStreams = 1000
+
+func (t *txn) streamID(name string, laned bool) (uint32, error) {
 	s := t.s
 	if id, ok := s.streams[name]; ok {
 		return id, nil
+	}
+	if len(s.streams) >= maxStreams {
+		if name = "free"; laned {
+			name = "lane"
+		}
+		if id, ok := s.streams[name]; ok {
+			return id, nil
+		}
 	}
 	id := uint32(len(s.streams)) + 1
 	if err := t.tx.Bucket(bStream).Put([]byte(name), u32key(id)); err != nil {
@@ -421,11 +457,11 @@ func (t *txn) streamID(name string) (uint32, error) {
 	}
 	s.mu.Lock()
 	s.streams[name] = id
-	s.win.streams[id] = &stream{id: id, scanned: t.num.Next - 1}
+	s.win.add(&stream{id: id, scanned: t.num.Next - 1})
 	s.mu.Unlock()
 	t.undo = append(t.undo, func() {
 		delete(s.streams, name)
-		delete(s.win.streams, id)
+		s.win.remove(id)
 	})
 	return id, nil
 }

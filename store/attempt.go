@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -91,7 +92,8 @@ func (s *Store) Hold(ctx context.Context) (Term, error) {
 	gen := s.term.Load() + 1
 	err := s.update(ctx, func(t *txn) error {
 		t.changed = true
-		for _, a := range s.attempts {
+		for _, id := range slices.Sorted(maps.Keys(s.attempts)) {
+			a := s.attempts[id]
 			next := a.Attempt
 			next.Starts++
 			if err := t.putAttempt(next); err != nil {
@@ -113,11 +115,9 @@ func (s *Store) Hold(ctx context.Context) (Term, error) {
 func (t *txn) renewHolds() error {
 	b := t.tx.Bucket(bHold)
 	var keys [][]byte
-	for k, _ := b.Cursor().First(); k != nil; {
-		keys = append(keys, slices.Clone(k))
-		c := b.Cursor()
-		c.Seek(k)
-		k, _ = c.Next()
+	c := b.Cursor()
+	for k, _ := c.Seek(u64key(uint64(t.now) + 1)); k != nil; k, _ = c.Next() {
+		keys = append(keys, slices.Clone(k)) // those that have ended stay so
 	}
 	for _, k := range keys {
 		if err := b.Delete(k); err != nil {
@@ -133,7 +133,6 @@ func (t *txn) renewHolds() error {
 			return err
 		}
 	}
-	t.post = append(t.post, func() { t.s.win.held = nil })
 	return nil
 }
 

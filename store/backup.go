@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,11 +27,7 @@ func (s *Store) backup(ctx context.Context, w io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	// The name goes at once: a crash leaves nothing behind.
-	if err := os.Remove(f.Name()); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
 	err = s.db.View(func(tx *bolt.Tx) error {
 		_, err := tx.WriteTo(contextWriter{ctx, f})
 		return err
@@ -37,10 +35,40 @@ func (s *Store) backup(ctx context.Context, w io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := markCopy(f.Name()); err != nil {
+		return err
+	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	_, err = io.Copy(contextWriter{ctx, w}, f)
+	return err
+}
+
+// markCopy gives a copy a generation of its own: wherever it is put in place, and
+// however soon, it is known for a restored store.
+func markCopy(path string) error {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{NoFreelistSync: true, FreelistType: bolt.FreelistMapType, OpenFile: openExisting})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		var n numbers
+		if err := json.Unmarshal(tx.Bucket(bMeta).Get(kState), &n); err != nil {
+			return err
+		}
+		n.Generation = "copy " + rand.Text()
+		return putNumbers(tx, n)
+	})
+	return errors.Join(err, db.Close())
+}
+
+// removeCopies clears away what a crash left of backups.
+func removeCopies(path string) error {
+	left, err := filepath.Glob(path + ".backup-*")
+	for _, name := range left {
+		err = errors.Join(err, os.Remove(name))
+	}
 	return err
 }
 

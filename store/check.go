@@ -16,7 +16,7 @@ const maxViolations = 100
 // place from where it goes on. An empty list is a sound store.
 func (s *Store) Check(ctx context.Context) ([]Violation, error) {
 	c := &checker{s: s}
-	err := s.view(ctx, func(tx *bolt.Tx) error {
+	err := s.inTurn(ctx, func(tx *bolt.Tx) error {
 		c.reading = s.newReading(tx)
 		for err := range tx.Check() {
 			c.add("layout", "page: %v", err)
@@ -30,6 +30,19 @@ func (s *Store) Check(ctx context.Context) ([]Violation, error) {
 		return nil, fmt.Errorf("check: %w", err)
 	}
 	return c.found, nil
+}
+
+// inTurn reads while no transaction is being written: bbolt's own check looks at
+// pages that one might be about to change.
+func (s *Store) inTurn(ctx context.Context, f func(tx *bolt.Tx) error) error {
+	if s.opts.ReadOnly {
+		return s.view(ctx, f)
+	}
+	return s.submit(ctx, &op{look: func(tx *bolt.Tx) error {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		return f(tx)
+	}})
 }
 
 type checker struct {

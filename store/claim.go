@@ -42,7 +42,7 @@ func (s *Store) Routes(ctx context.Context, term Term) (routes []RouteStat, next
 
 // lookAhead fills the windows and takes up what has become due.
 func (s *Store) lookAhead(tx *bolt.Tx) time.Duration {
-	for _, st := range s.win.streams {
+	for _, st := range s.win.order {
 		s.fill(tx, st)
 	}
 	return s.takeDue(tx)

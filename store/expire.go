@@ -149,7 +149,7 @@ func (t *txn) sweepDue() (bool, error) {
 // fill a stream's window: others behind them get their turn.
 func (t *txn) spill() (bool, error) {
 	s, spilled := t.s, map[*entry]bool{}
-	for _, st := range s.win.streams {
+	for _, st := range s.win.order {
 		if st.live < windowSize*3/4 {
 			continue
 		}

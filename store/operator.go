@@ -179,6 +179,9 @@ func (t *txn) backToPending(x *moved, m Move, old []byte) error {
 		return err
 	}
 	t.outcome = true
+	if err := t.expiresAgain(x.seq, &x.h, n); err != nil {
+		return err
+	}
 	return t.setLane(x.h.lane, x.seq, laneAside, 0)
 }
 
@@ -203,7 +206,7 @@ func (t *txn) end(x *moved, r receipt) error {
 		return err
 	}
 	t.wake = true
-	t.lanes = append(t.lanes, x.h.lane)
+	t.leaveWindow(&x.h, x.seq)
 	return t.setLane(x.h.lane, x.seq, laneFree, 0)
 }
 

@@ -121,6 +121,9 @@ func (t *txn) settleOne(a *attempt, o *Outcome) error {
 		}
 	}
 	if o.plain() && n == nil && e != nil && !e.aside {
+		if err := t.expiresAgain(o.Seq, &h, n); err != nil {
+			return err
+		}
 		t.count(t.object(&h), Inflight, Pending, 1)
 		t.post = append(t.post, again)
 		return nil
@@ -135,6 +138,16 @@ func (t *txn) settleOne(a *attempt, o *Outcome) error {
 		return t.again(a, o, &h, n)
 	}
 	return fmt.Errorf("verdict %d is none", o.Verdict)
+}
+
+// expiresAgain puts an event's expiry back, which passed unheeded if it came
+// while the event was in flight.
+func (t *txn) expiresAgain(seq Seq, h *recHeader, n *note) error {
+	if h.expires == 0 || n != nil && n.NoExpiry {
+		return nil
+	}
+	t.changed = true
+	return t.tx.Bucket(bExpiry).Put(pairKey(uint64(h.expires), seq), present)
 }
 
 // loseRecord sets an event aside whose record went bad while it was in flight.
@@ -314,8 +327,18 @@ func (t *txn) failPending(seq Seq, h *recHeader, n *note, p *Problem) error {
 	if n == nil {
 		n = &note{}
 	}
-	t.lanes = append(t.lanes, h.lane)
+	t.leaveWindow(h, seq)
 	return t.stuck(seq, h, n, stuckBy{from: Pending, to: Failed, problem: p})
+}
+
+// leaveWindow takes a pending event out of the look-ahead after the commit.
+func (t *txn) leaveWindow(h *recHeader, seq Seq) {
+	t.lanes = append(t.lanes, h.lane)
+	t.post = append(t.post, func() {
+		if e := t.s.win.find(h.stream, seq); e != nil {
+			t.s.win.leave(e)
+		}
+	})
 }
 
 // quarantine lists a record that can't be decoded as failed.
@@ -358,6 +381,7 @@ func (t *txn) again(a *attempt, o *Outcome, h *recHeader, n *note) error {
 	n.Due, n.DueWork = t.now+o.Delay, t.work+o.Delay
 	t.count(t.object(h), Inflight, Pending, 1)
 	return errors.Join(
+		t.expiresAgain(o.Seq, h, n),
 		t.putNote(o.Seq, n),
 		t.putDue(n.Due, o.Seq),
 		t.setLane(h.lane, o.Seq, laneAside, o.Hold),
@@ -444,7 +468,7 @@ const lowStep = 64
 // is settled or set aside, and deletes the index below.
 func (t *txn) moveLows() error {
 	s := t.s
-	for _, st := range s.win.streams {
+	for _, st := range s.win.order {
 		low := st.lowMark()
 		if low <= st.low {
 			continue

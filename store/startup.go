@@ -90,6 +90,9 @@ func refuseNetworkFS(dir string) error {
 // prepareFile makes a new store or readies an existing one for bbolt, and
 // returns its length.
 func (s *Store) prepareFile() (int64, error) {
+	if err := removeCopies(s.path); err != nil {
+		return 0, err
+	}
 	fi, err := os.Stat(s.path)
 	known := s.lock.Generation != "" || s.lock.Next != ""
 	switch {

@@ -260,7 +260,7 @@ func (s *Store) loadNames(tx *bolt.Tx) error {
 			st.low = seqOf(low)
 			st.scanned = st.low - 1
 		}
-		s.win.streams[id] = st
+		s.win.add(st)
 		return nil
 	})
 }

@@ -110,7 +110,9 @@ func (r *reading) behind(seq Seq, lane uint64) string {
 		if !e.blocks(r.now) {
 			continue
 		}
-		return r.head(seqOf(k), e.kind)
+		if by := r.head(seqOf(k), e.kind); by != "" {
+			return by
+		}
 	}
 	return ""
 }

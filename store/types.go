@@ -105,7 +105,6 @@ type Event struct {
 	Digest    Digest
 	Route     Route
 	Lane      string // ordering key in normal form; "" has none
-	NamedLane bool   // the lane was named by the app and may span objects
 	After     []string
 	NotBefore time.Time // wall clock, zero: at once
 	ExpiresAt time.Time // wall clock, zero: never

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 const (
 	windowSize = 1 << 16 // events of one stream that are looked at ahead
 	fillStep   = 1 << 13 // read at a time
+	fewEntries = 1 << 10 // of a stream while the others are many
 	dueStep    = 1 << 12 // due events taken up at a time
 )
 
@@ -67,6 +69,7 @@ type routeQueue struct {
 // window is the memory of the scheduler: a hint that Claim verifies.
 type window struct {
 	streams map[uint32]*stream
+	order   []*stream         // the same, in the order of their ids
 	lanes   map[uint64]*entry // the last event of each lane
 	routes  map[uint32]*routeQueue
 	aside   map[Seq]*entry // taken up from due, wdue or a wake
@@ -85,30 +88,64 @@ func newWindow() *window {
 
 // laneHash stands for a lane on disk; two lanes of one hash only wait for each
 // other without need. 0 is no lane.
-func laneHash(lane string, named bool) uint64 {
+func laneHash(lane string) uint64 {
 	if lane == "" {
 		return 0
 	}
 	h := hashKey(lane)
-	v := binary.BigEndian.Uint64(h[:])
-	if named {
-		v = ^v
-	}
-	return max(v, 1)
+	return max(binary.BigEndian.Uint64(h[:]), 1)
 }
 
 // streamName says which stream an event belongs to. Events that share a lane
-// share a stream: default lanes begin with their object, named ones have a
-// stream of their own, and who has no lane waits for nobody.
+// share a stream, so the lane alone decides: default lanes begin with their
+// object and a slash, and whatever else does so goes with them; the others have
+// one in common. Who has no lane waits for nobody, and goes by its object.
 func streamName(e *Event) string {
-	switch {
-	case e.NamedLane && e.Lane != "":
-		return "named"
-	case e.Lane == "":
+	if e.Lane == "" {
 		return "free:" + strings.ToLower(e.Route.Object)
-	default:
-		return "lane:" + strings.ToLower(e.Route.Object)
 	}
+	if first, _, ok := strings.Cut(e.Lane, "/"); ok && isName(first) {
+		return "lane:" + strings.ToLower(first)
+	}
+	return "lane"
+}
+
+// isName reports whether a text could be the name of an object.
+func isName(text string) bool {
+	for i, r := range text {
+		letter := r|0x20 >= 'a' && r|0x20 <= 'z'
+		if !letter && (i == 0 || r != '_' && (r < '0' || r > '9')) {
+			return false
+		}
+	}
+	return text != ""
+}
+
+func (w *window) add(st *stream) {
+	w.streams[st.id] = st
+	w.order = append(w.order, st)
+}
+
+// remove takes back the stream that was added last.
+func (w *window) remove(id uint32) {
+	delete(w.streams, id)
+	w.order = w.order[:len(w.order)-1]
+}
+
+// find returns the entry of an event, nil if the window doesn't know it.
+func (w *window) find(streamID uint32, seq Seq) *entry {
+	if e := w.aside[seq]; e != nil {
+		return e
+	}
+	st := w.streams[streamID]
+	if st == nil {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(st.entries, seq, func(e *entry, s Seq) int { return cmp.Compare(e.seq, s) })
+	if !ok {
+		return nil
+	}
+	return st.entries[i]
 }
 
 func (w *window) queue(route uint32) *routeQueue {
@@ -207,6 +244,9 @@ func (w *window) unready(e *entry) {
 
 // leave forgets an entry; the next one of its lane may become ready.
 func (w *window) leave(e *entry) {
+	if e.state == entryGone {
+		return
+	}
 	if e.state == entryReady {
 		w.unready(e)
 	}
@@ -307,9 +347,22 @@ func (q *routeQueue) each(f func(e *entry) (taken, more bool)) {
 	}
 }
 
+// crowded reports whether the windows of all streams together hold so much that
+// each may only have a few more.
+func (w *window) crowded() bool {
+	live := 0
+	for _, st := range w.order {
+		live += st.live
+	}
+	return live > 4*windowSize
+}
+
 // fill reads on in a stream's index while its window has room.
 func (s *Store) fill(tx *bolt.Tx, st *stream) {
 	room := min(windowSize-st.live, fillStep)
+	if s.win.crowded() {
+		room = min(fewEntries-st.live, fillStep)
+	}
 	if room <= 0 || st.scanned >= st.tail {
 		return
 	}
@@ -427,7 +480,9 @@ func (t *taker) takeUp(seq Seq) {
 		}
 		e.since = max(e.since, n.Work)
 	}
-	if h.notBefore > t.wall || t.waits(&h, seq) {
+	// A time whose entry is gone has passed before, whatever the wall clock says now.
+	early := h.notBefore > t.wall && t.tx.Bucket(bWdue).Get(pairKey(uint64(h.notBefore), seq)) != nil
+	if early || t.waits(&h, seq) {
 		return
 	}
 	w.aside[seq] = e

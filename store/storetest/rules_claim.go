@@ -14,6 +14,7 @@ var claimRules = []rule{
 	{name: "Claim_TheSameIDIsTheSameAttempt", test: claimAgain},
 	{name: "Claim_AnIDThatIsDoneClaimsNothing", test: claimDoneID},
 	{name: "Claim_OnlyItsRoute", test: claimRoute},
+	{name: "Claim_NeverTwice", test: claimTwice},
 	{name: "Claim_NeverTwoOfALane", test: claimLane},
 	{name: "Claim_AFailedHeadBlocksItsLane", test: claimFailedHead},
 	{name: "Claim_AnEventInDoubtBlocksItsLane", test: claimDoubtfulHead},
@@ -117,6 +118,45 @@ func claimRoute(r *rig) {
 	r.claimKeys(bulk(create), "c")
 	r.claimKeys(spec(matched), "m")
 	r.claimKeys(spec(upsert), "u")
+}
+
+// claimTwice lets events that the engine has seen ready become pending by every
+// way there is: each comes out once.
+func claimTwice(r *rig) {
+	expiring := ev("expiring", upsert, "")
+	expiring.ExpiresAt = r.clock.Wall().Add(time.Minute)
+	r.put(expiring, ev("released", create, ""), ev("again", create, ""), ev("failed", create, ""), ev("doubtful", create, ""))
+	r.routes() // the engine has looked at them
+	r.wait(2 * time.Minute)
+	r.wantState(store.Failed, "expiring")
+	id, events := r.claim(bulk(create))
+	for _, c := range events {
+		switch c.Key {
+		case "again":
+			r.settle(id, []store.Claimed{c}, store.Outcome{Verdict: store.Again, Charge: true})
+		case "failed":
+			r.settle(id, []store.Claimed{c}, failed("X"))
+		case "doubtful":
+			r.settle(id, []store.Claimed{c}, doubtful())
+		}
+	}
+	r.routes()
+	if err := r.Release(r.ctx, r.term, id, ""); err != nil {
+		r.Fatalf("Release = %v", err)
+	}
+	for _, k := range []string{"expiring", "failed"} {
+		if _, err := r.Retry(r.ctx, k, r.move(), nil); err != nil {
+			r.Fatalf("Retry(%s) = %v", k, err)
+		}
+	}
+	if _, err := r.Resolve(r.ctx, "doubtful", r.move(), store.Resolution{}); err != nil {
+		r.Fatalf("Resolve = %v", err)
+	}
+	r.routes()
+	r.claimKeys(spec(upsert), "expiring")
+	r.claimKeys(spec(upsert))
+	r.claimKeys(bulk(create), "again", "doubtful", "failed", "released")
+	r.claimKeys(bulk(create))
 }
 
 func claimLane(r *rig) {
@@ -233,7 +273,6 @@ func claimLaneAcrossOperations(r *rig) {
 
 func claimNamedLane(r *rig) {
 	a, b, c := ev("a", account, "order-7"), ev("b", upsert, "order-7"), ev("c", account, "order-7")
-	a.NamedLane, b.NamedLane, c.NamedLane = true, true, true
 	r.put(a, b, c)
 	r.claimKeys(spec(upsert))
 	r.run(spec(account), delivered("001A"), "a")

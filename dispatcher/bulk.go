@@ -210,7 +210,16 @@ func (d *Dispatcher) stepUpload(ctx context.Context, j *job) error {
 	if err != nil {
 		return d.replace(ctx, j, err)
 	}
+	j.slim()
 	return d.advance(ctx, j, "T3", store.PhaseClosing, store.PhaseData{})
+}
+
+// slim lets go of what only the upload needed; a job may take its time.
+func (j *job) slim() {
+	for i := range j.records {
+		r := &j.records[i]
+		r.Head, r.Payload, r.row.Fields = nil, nil, nil
+	}
 }
 
 // replace makes a new job in place of one whose data is not surely right, after
@@ -350,6 +359,7 @@ func (d *Dispatcher) stepSettle(ctx context.Context, j *job, seen salesforce.Job
 		return err
 	}
 	j.retried = seen.Retries > 0
+	d.hearRecords(j.batch, h.answers())
 	outcomes, spare := j.conclude(h, seen)
 	if spare > 0 {
 		d.metrics.unmatched(spare)

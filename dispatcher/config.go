@@ -25,7 +25,7 @@ type Config struct {
 type Bulk struct {
 	MinRecords int           // a job when so many wait for one route; 1,000
 	MaxRecords int           // rows of a job; 1,000, at most 10,000
-	MaxBytes   int64         // payload of a job; 32 MiB
+	MaxBytes   int64         // payload of a job; 16 MiB
 	MaxWait    time.Duration // how long what only a job may carry waits for company; 30 s
 	MaxJobs    int           // at a time; 4
 	PollMin    time.Duration // first wait between two looks at a job; 1 s
@@ -82,7 +82,7 @@ func (c *Config) object(name string) ObjectConfig { return c.Objects[strings.ToL
 func (c Config) defaulted() *Config {
 	or(&c.Bulk.MinRecords, 1000)
 	or(&c.Bulk.MaxRecords, 1000)
-	or(&c.Bulk.MaxBytes, 32<<20)
+	or(&c.Bulk.MaxBytes, 16<<20)
 	or(&c.Bulk.MaxWait, 30*time.Second)
 	or(&c.Bulk.MaxJobs, 4)
 	or(&c.Bulk.PollMin, time.Second)

@@ -27,6 +27,8 @@ type Dispatcher struct {
 	metrics *metrics
 	poke    chan struct{} // capacity 1: look again
 	flush   atomic.Bool
+	probing atomic.Bool  // a probe is under way
+	beat    atomic.Int64 // Unix nanoseconds: when the loop came round last
 
 	term     store.Term     // set by Run before any attempt
 	attempts sync.WaitGroup // goroutines that Run waits for
@@ -45,7 +47,9 @@ type Dispatcher struct {
 // learned is what a describe said about a route, for a while.
 type learned struct {
 	traits
-	until time.Time
+	until     time.Time
+	failures  int // describes in a row that went wrong
+	notBefore time.Time
 }
 
 // traitsFor is how long what a describe said is planned with. An attempt asks again.
@@ -115,6 +119,15 @@ func (d *Dispatcher) Poke() {
 	case d.poke <- struct{}{}:
 	default: // it will look anyway
 	}
+}
+
+// Beat is when the dispatcher's loop came round last, for a watchdog: while Run
+// goes on it does so at least every 30 seconds. The zero time is before Run.
+func (d *Dispatcher) Beat() time.Time {
+	if ns := d.beat.Load(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Time{}
 }
 
 // Run takes over the outbox, resumes the attempts that it finds unfinished, and

@@ -22,13 +22,14 @@ const (
 // loop looks at the outbox whenever something may have changed, and starts what
 // the plan says.
 func (d *Dispatcher) loop(ctx context.Context, stop func(error)) error {
-	var clockStopped bool
+	var clock clockState
 	for ctx.Err() == nil {
+		d.beat.Store(time.Now().UnixNano())
 		changed := d.breaker.changed()
 		if err := d.seeFacts(ctx); err != nil {
 			return err
 		}
-		if err := d.stopClock(ctx, &clockStopped); err != nil {
+		if err := d.stopClock(ctx, &clock); err != nil {
 			return err
 		}
 		wake, err := d.look(ctx, stop)
@@ -77,17 +78,29 @@ func (d *Dispatcher) seeFacts(ctx context.Context) error {
 	return nil
 }
 
+// clockState is what the store's clock of ages was told last.
+type clockState int
+
+const (
+	clockUnknown clockState = iota
+	clockRuns
+	clockStands
+)
+
 // stopClock lets no event age while nothing is sent.
-func (d *Dispatcher) stopClock(ctx context.Context, stopped *bool) error {
-	now := d.breaker.status().State == BreakerOpen
-	if now == *stopped {
+func (d *Dispatcher) stopClock(ctx context.Context, told *clockState) error {
+	now := clockRuns
+	if d.breaker.status().State == BreakerOpen {
+		now = clockStands
+	}
+	if now == *told {
 		return nil
 	}
 	err := d.durably(ctx, "pause the clock", func(ctx context.Context) error {
-		return d.outbox.SetPausedClock(ctx, d.term, now)
+		return d.outbox.SetPausedClock(ctx, d.term, now == clockStands)
 	})
 	if err == nil {
-		*stopped = now
+		*told = now
 		d.logBreaker()
 	}
 	return err
@@ -109,8 +122,10 @@ func (d *Dispatcher) look(ctx context.Context, stop func(error)) (time.Duration,
 		if wait := time.Until(at); wait > 0 {
 			return min(wake, wait), nil
 		}
-		d.probe(ctx)
-		return 0, nil
+		if d.probing.CompareAndSwap(false, true) {
+			d.attempts.Go(func() { d.probe(ctx) })
+		}
+		return wake, nil
 	}
 	if !d.breaker.allows(writing) || d.full() {
 		return wake, nil
@@ -122,16 +137,18 @@ func (d *Dispatcher) look(ctx context.Context, stop func(error)) (time.Duration,
 	if nextDue >= 0 {
 		wake = min(wake, nextDue)
 	}
-	s := d.situation(routes)
-	free := s.rest > 0 && s.job > 0
-	actions, again := d.config().plan(s)
-	if again > 0 {
-		wake = min(wake, again)
+	s, postponed := d.situation(routes)
+	actions, again, more := d.config().plan(s)
+	more = more || d.breaker.status().State == BreakerHalfOpen
+	for _, wait := range []time.Duration{postponed, again} {
+		if wait > 0 {
+			wake = min(wake, wait)
+		}
+	}
+	if s.flush && !more {
+		d.flush.Store(false)
 	}
 	if len(actions) == 0 {
-		if free && s.flush {
-			d.flush.Store(false)
-		}
 		d.nothingToSend()
 		return wake, nil
 	}
@@ -179,16 +196,23 @@ func (d *Dispatcher) free() (rest, jobs int) {
 	return max(0, concurrency-d.rest), max(0, cfg.Bulk.MaxJobs-d.jobs)
 }
 
-// situation gathers what the plan needs to know.
-func (d *Dispatcher) situation(routes []store.RouteStat) situation {
+// situation gathers what the plan needs to know. Routes that are postponed are
+// not in it; the first of them comes back after wait, 0 if none does.
+func (d *Dispatcher) situation(routes []store.RouteStat) (s situation, wait time.Duration) {
 	cfg := d.config()
-	s := situation{flush: d.flush.Load(), linger: d.budget.linger(cfg.Bulk.MaxWait)}
+	s = situation{flush: d.flush.Load(), linger: d.budget.linger(cfg.Bulk.MaxWait)}
 	s.rest, s.job = d.free()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	for _, r := range routes {
 		known := d.traits[r.Route]
+		if left := known.notBefore.Sub(now); left > 0 {
+			if wait == 0 || left < wait {
+				wait = left
+			}
+			continue
+		}
 		if now.After(known.until) {
 			known = learned{}
 		}
@@ -199,14 +223,29 @@ func (d *Dispatcher) situation(routes []store.RouteStat) situation {
 			served:    d.served[r.Route],
 		})
 	}
-	return s
+	return s, wait
 }
 
 // remember keeps what a describe said about a route, for the plan.
 func (d *Dispatcher) remember(r store.Route, t traits) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.traits[r] = learned{t, time.Now().Add(traitsFor)}
+	d.traits[r] = learned{traits: t, until: time.Now().Add(traitsFor)}
+}
+
+// postpone leaves a route alone for a while whose object can't be described,
+// each time for twice as long: it is no outage, and must not become one.
+func (d *Dispatcher) postpone(r store.Route) {
+	if !d.breaker.allows(reading) {
+		return // then it is one
+	}
+	retry := d.config().Retry
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known := d.traits[r]
+	known.failures++
+	known.notBefore = time.Now().Add(doubled(known.failures, retry.Initial, retry.Max))
+	d.traits[r] = known
 }
 
 // begin claims for an action and hands the attempt to a goroutine.
@@ -263,7 +302,7 @@ func (d *Dispatcher) study(ctx context.Context, r store.Route) error {
 		d.remember(r, traits{known: true, refused: true})
 	case ctx.Err() == nil && d.breaker.allows(reading):
 		d.log.Warn("describe is repeated", "object", r.Object, "err", err)
-		sleep(ctx, d.config().Retry.Initial)
+		d.postpone(r)
 	}
 	return nil
 }
@@ -296,6 +335,8 @@ func (d *Dispatcher) call(ctx context.Context, a access, f func(context.Context)
 
 // probe sees whether the org can be used again.
 func (d *Dispatcher) probe(ctx context.Context) {
+	defer d.Poke()
+	defer d.probing.Store(false)
 	err := d.org.Probe(ctx)
 	if ctx.Err() != nil {
 		return

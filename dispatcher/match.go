@@ -23,13 +23,14 @@ func (d *Dispatcher) runQuery(ctx context.Context, a store.Attempt, claimed []st
 		o, err := d.find(ctx, b, r)
 		if err != nil {
 			if ctx.Err() == nil {
-				d.waitForOrg(ctx, err)
+				d.postpone(a.Route)
 			}
 			for _, c := range claimed[i:] {
 				b.settled = append(b.settled, b.unsent(record{Claimed: c}))
 			}
 			break
 		}
+		d.remember(a.Route, traits{})
 		b.settled = append(b.settled, o)
 	}
 	return d.settle(ctx, b, b.settled, "")

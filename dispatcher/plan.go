@@ -105,7 +105,9 @@ const queryRecords = 25
 // 2,000 records a job costs more calls than REST; what it saves are the org's
 // long transactions.) Slots go round robin: first to routes with the fewest
 // attempts under way, then to those that waited longest for their turn.
-func (c *Config) plan(s situation) (actions []action, wake time.Duration) {
+//
+// more says that slots ran out before the wishes.
+func (c *Config) plan(s situation) (actions []action, wake time.Duration, more bool) {
 	slices.SortStableFunc(s.routes, func(a, b waiting) int {
 		return cmp.Or(cmp.Compare(a.running, b.running), cmp.Compare(a.served, b.served), cmp.Compare(b.Oldest, a.Oldest))
 	})
@@ -126,7 +128,10 @@ func (c *Config) plan(s situation) (actions []action, wake time.Duration) {
 			}
 		}
 	}
-	return actions, wake
+	for _, w := range wishes {
+		more = more || w.jobs+w.calls+w.queries > 0 || w.describe
+	}
+	return actions, wake, more
 }
 
 // wish is how many attempts of each kind a route would like.

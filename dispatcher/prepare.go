@@ -46,9 +46,8 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 	case err != nil && !isRefusal(err):
 		return nil, fmt.Errorf("describe %s: %w", a.Route.Object, err)
 	case err != nil && when != gone:
-		p := problemOf(err)
 		for _, c := range claimed {
-			b.settled = append(b.settled, b.fail(record{Claimed: c}, p))
+			b.settled = append(b.settled, b.unfit(record{Claimed: c}, problemOf(err)))
 		}
 		return b, nil
 	}
@@ -59,7 +58,7 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 		case err != nil:
 			return nil, err
 		case problem != nil && when != gone:
-			b.settled = append(b.settled, b.fail(r, *problem))
+			b.settled = append(b.settled, b.unfit(r, *problem))
 		default:
 			b.records = append(b.records, r)
 		}
@@ -70,6 +69,15 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 	b.sortByParents()
 	b.size = len(b.records)
 	return b, nil
+}
+
+// unfit is the outcome of an event that can't be sent as it stands. One that may
+// have been sent before, when it was fit, is not known to have had no effect.
+func (b *batch) unfit(r record, p store.Problem) store.Outcome {
+	if b.late && !b.idempotent {
+		return b.ambiguous(r, p)
+	}
+	return b.fail(r, p)
 }
 
 // learn asks the org for what the batch depends on: whether its writes may be
@@ -272,15 +280,17 @@ func (b *batch) withhold(r record, seen map[string]bool) (store.Outcome, bool) {
 	return store.Outcome{}, false
 }
 
-// misrouted is for what a REST attempt claimed though only a job may carry it:
-// what a job can't carry either is failed, the rest goes back.
+// misrouted is for what a REST attempt claimed though only a job may carry it, as
+// a change of the configuration can leave it behind: what a job can't carry
+// either is failed, the rest goes back.
 func (b *batch) misrouted(r record) store.Outcome {
 	if _, problems := salesforce.NewTable(b.spec(), b.schema, []salesforce.Row{r.row}); len(problems) > 0 {
 		return b.fail(r, *invalid(problems[0].Message))
 	}
-	o := b.unsent(r)
-	o.Delay = b.cfg.Retry.Initial
-	return o
+	if last := r.FirstError; last != nil && (last.Code == codeInvalid || last.Code == "INVALID_FIELD") {
+		return b.fail(r, *last) // a job has refused it before
+	}
+	return b.retry(r, *invalid("only a job may carry this event"))
 }
 
 // sortByParents puts rows of the same parents side by side, against locks.

@@ -285,7 +285,7 @@ func TestPlan(t *testing.T) {
 		{"nothing waits", situation{routes: []waiting{row(0, 0, both)}, rest: 4, job: 4}, "", -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			actions, wake := Config{}.defaulted().plan(tt.s)
+			actions, wake, _ := Config{}.defaulted().plan(tt.s)
 			var got strings.Builder
 			for _, a := range actions {
 				got.WriteString(map[store.Kind]string{store.KindBulk: "b", store.KindREST: "r", store.KindQuery: "q", "": "d"}[a.Kind])
@@ -302,7 +302,7 @@ func TestPlan_RoundRobin(t *testing.T) {
 		return waiting{RouteStat: store.RouteStat{Route: store.Route{Object: object, Operation: opUpdate}, Ready: 900, Oldest: oldest},
 			ways: ways{rest: true}, running: running, served: served}
 	}
-	actions, _ := Config{}.defaulted().plan(situation{rest: 4, job: 4, routes: []waiting{
+	actions, _, _ := Config{}.defaulted().plan(situation{rest: 4, job: 4, routes: []waiting{
 		on("Busy", time.Hour, 2, 1), on("Served", time.Hour, 0, 9), on("Young", 0, 0, 3), on("Old", time.Minute, 0, 3),
 	}})
 	var got []string
@@ -326,7 +326,7 @@ func TestPlan_KeepsWithinSlots(t *testing.T) {
 				ways:      ways{rest: rapid.Bool().Draw(t, "byREST"), job: rapid.Bool().Draw(t, "byJob")},
 			})
 		}
-		actions, _ := Config{}.defaulted().plan(s)
+		actions, _, _ := Config{}.defaulted().plan(s)
 		for _, a := range actions {
 			if a.Kind == store.KindBulk {
 				job--

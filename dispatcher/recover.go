@@ -127,8 +127,9 @@ func (d *Dispatcher) resumeOpen(ctx context.Context, a store.Attempt, claimed []
 // abandoned, whatever the configuration or the org's schema say by now.
 func (d *Dispatcher) resumeClosed(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
 	b, err := d.prepare(ctx, a, claimed, gone)
+	wait := d.retryPause()
 	for err != nil && ctx.Err() == nil && !isStore(err) {
-		d.waitForOrg(ctx, err)
+		d.waitForOrg(ctx, err, wait.step())
 		b, err = d.prepare(ctx, a, claimed, gone)
 	}
 	if err != nil || ctx.Err() != nil {

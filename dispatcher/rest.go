@@ -49,9 +49,10 @@ func (d *Dispatcher) runREST(ctx context.Context, a store.Attempt, claimed []sto
 // has nothing left to send.
 func (d *Dispatcher) ready(ctx context.Context, a store.Attempt, claimed []store.Claimed, when occasion) (*batch, error) {
 	b, err := d.prepare(ctx, a, claimed, when)
+	wait := d.retryPause()
 	for err != nil && when != fresh && ctx.Err() == nil && !isStore(err) {
 		// What may have been sent is not given back before it can be judged.
-		d.waitForOrg(ctx, err)
+		d.waitForOrg(ctx, err, wait.step())
 		b, err = d.prepare(ctx, a, claimed, when)
 	}
 	switch {
@@ -60,7 +61,7 @@ func (d *Dispatcher) ready(ctx context.Context, a store.Attempt, claimed []store
 	case isStore(err):
 		return nil, err
 	case err != nil:
-		d.waitForOrg(ctx, err)
+		d.postpone(a.Route)
 		return nil, d.release(ctx, a, err)
 	}
 	d.confirm(ctx, b)
@@ -72,18 +73,24 @@ func (d *Dispatcher) ready(ctx context.Context, a store.Attempt, claimed []store
 }
 
 // waitForOrg keeps a failing read from being repeated at once: until the breaker
-// lets it through again, or for a moment where the breaker has no opinion.
-func (d *Dispatcher) waitForOrg(ctx context.Context, err error) {
+// lets it through again, or for some time where the breaker has no opinion.
+func (d *Dispatcher) waitForOrg(ctx context.Context, err error, some time.Duration) {
 	changed := d.breaker.changed()
 	if d.breaker.allows(reading) {
 		d.log.Warn("the org could not be asked", "err", err)
-		sleep(ctx, d.config().Retry.Initial)
+		sleep(ctx, some)
 		return
 	}
 	select {
 	case <-changed:
 	case <-ctx.Done():
 	}
+}
+
+// retryPause is the wait between tries that no event is charged for.
+func (d *Dispatcher) retryPause() pause {
+	retry := d.config().Retry
+	return pause{retry.Initial, retry.Max}
 }
 
 // sending is the context of a call that writes: it outlives ctx by the grace, so

@@ -97,6 +97,20 @@ func (h *harvest) agrees(sent int, seen salesforce.Job) bool {
 		seen.Processed == int64(h.count[succeeded]+h.count[failed]) && seen.Failed == int64(h.count[failed])
 }
 
+// answers are the failed rows in the form of a call's answers.
+func (h *harvest) answers() (list []salesforce.Result) {
+	for _, r := range h.rows {
+		if r.set == failed {
+			list = append(list, r.answer())
+		}
+	}
+	return list
+}
+
+func (r resultRow) answer() salesforce.Result {
+	return salesforce.Result{ID: r.ID, Success: r.set == succeeded, Created: r.Created, Code: r.Code, Message: r.Message, Fields: r.ErrorFields}
+}
+
 // ranNoRow reports whether the job failed over its header or data before any row was tried.
 func (h *harvest) ranNoRow(seen salesforce.Job) bool {
 	return seen.State == salesforce.StateFailed && seen.Processed == 0 && seen.Failed == 0 &&
@@ -196,17 +210,14 @@ func (j *job) conclude(h *harvest, seen salesforce.Job) (outcomes []store.Outcom
 
 // told is the outcome that a result row tells.
 func (j *job) told(r record, row resultRow, shared bool, seen salesforce.Job) store.Outcome {
-	switch row.set {
-	case succeeded:
-		id := row.ID
-		if shared {
-			id = ""
-		}
-		return j.answer(r, salesforce.Result{ID: id, Success: true, Created: row.Created})
-	case failed:
-		return j.answer(r, salesforce.Result{Code: row.Code, Message: row.Message, Fields: row.ErrorFields})
+	if row.set == unprocessed {
+		return j.unprocessed(r, seen)
 	}
-	return j.unprocessed(r, seen)
+	a := row.answer()
+	if shared {
+		a.ID = ""
+	}
+	return j.answer(r, a)
 }
 
 // unaccounted is the outcome of an event that no result row tells of.

@@ -32,11 +32,13 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", value, "KMGTP"[unit])
 }
 
-// Duration writes a length of time as coarsely as a person would say it: "0.4s", "37s",
-// "12m5s", "3h20m", "2d4h".
+// Duration writes a length of time as coarsely as a person would say it: "12ms", "4.2s",
+// "37s", "12m5s", "3h20m", "2d4h".
 func Duration(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1fs", d.Seconds())
 	case d < time.Minute:

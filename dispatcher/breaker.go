@@ -353,7 +353,8 @@ var maintenance = map[string]bool{
 // time that it asks to be left alone for.
 func (b *breaker) reasonOf(err error) (BreakerStatus, time.Duration) {
 	s := BreakerStatus{Reason: ReasonUnavailable}
-	if e, ok := errors.AsType[*salesforce.AuthError](err); ok {
+	cause, byOrg := errors.AsType[*salesforce.APIError](err)
+	if e, ok := errors.AsType[*salesforce.AuthError](err); ok && !(byOrg && e.Transient) {
 		s.Code, s.Message = e.Code, e.Description
 		if !e.Transient {
 			s.Reason = ReasonLogin
@@ -361,14 +362,16 @@ func (b *breaker) reasonOf(err error) (BreakerStatus, time.Duration) {
 		return s, 0
 	}
 	var least time.Duration
-	if e, ok := errors.AsType[*salesforce.APIError](err); ok {
-		s.Code, s.Message, least = e.Code, e.Message, min(e.RetryAfter, time.Hour)
-		if e.Kind == salesforce.ConcurrentLimit || e.Kind == salesforce.LongTxnLimit {
+	class := salesforce.ClassOf(err)
+	if byOrg {
+		class = cause.Class
+		s.Code, s.Message, least = cause.Code, cause.Message, min(cause.RetryAfter, time.Hour)
+		if cause.Kind == salesforce.ConcurrentLimit || cause.Kind == salesforce.LongTxnLimit {
 			s.Reason = ReasonLimit
 			return s, max(least, min(shortPause, b.limit))
 		}
 	}
-	switch class := salesforce.ClassOf(err); {
+	switch {
 	case maintenance[s.Code]:
 		s.Reason = ReasonMaintenance
 	case class == salesforce.PauseQuota:

@@ -202,6 +202,9 @@ func loginError(ctx context.Context, err, transport error) *AuthError {
 		if json.Unmarshal(refused.Body, &body) != nil {
 			body.Error = ""
 		}
+		if e := orgError(refused.Response, refused.Body); e != nil {
+			return e
+		}
 		return newAuthError(refused.Response.StatusCode, body.Error, body.Description)
 	}
 	e := &AuthError{Code: CodeTransport, Transient: true}
@@ -214,6 +217,17 @@ func loginError(ctx context.Context, err, transport error) *AuthError {
 		e.Description = "the token endpoint's answer can't be understood"
 	}
 	return e
+}
+
+// orgError reads an error of the org's API where one of the token endpoint was due: an org at its limits or down for
+// maintenance may answer every path so. Its code tells the breaker more than that the login failed.
+func orgError(response *http.Response, body []byte) *AuthError {
+	k := &call{name: "login"}
+	e := k.fail(&answer{status: response.StatusCode, header: response.Header, body: body})
+	if !e.own || !e.Unavailable() {
+		return nil
+	}
+	return &AuthError{Code: e.Code, Description: e.Message, Transient: true, Status: e.Status, Err: e}
 }
 
 func newAuthError(status int, code, description string) *AuthError {

@@ -211,6 +211,7 @@ func TestLogin_ErrorsTellWhatPasses(t *testing.T) {
 		{"page with 200", 200, "text/html", `<html>hello</html>`, CodeTransport, true},
 		{"error with 200", 200, "application/json", `{"error":"invalid_grant","error_description":"expired"}`, "invalid_grant", false},
 		{"no token in it", 200, "application/json", `{}`, CodeTransport, true},
+		{"the org's limits", 403, "application/json", `[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests Limit exceeded."}]`, "REQUEST_LIMIT_EXCEEDED", true},
 		{"redirect", 302, "text/html", ``, CodeTransport, false},
 	} {
 		for name, flow := range flows {

@@ -202,11 +202,18 @@ var requestFaults = slices.Concat(beforeFaults, afterFaults)
 
 func (f *armedFault) matches(c call) bool {
 	m := &f.Match
+	if f.Do == "limit" && m.Kind == "" && !counted(c.kind) {
+		return false
+	}
 	return matchesKind(m.Kind, c.kind) &&
 		(m.Method == "" || strings.EqualFold(m.Method, c.method)) &&
 		(m.Object == "" || strings.EqualFold(m.Object, c.object)) &&
 		(f.path == nil || f.path.MatchString(c.path))
 }
+
+// counted reports whether calls of a kind use up the API allocation, so that a
+// limit concerns them.
+func counted(kind string) bool { return kind != "token" && kind != "oauth" && kind != "versions" }
 
 func matchesKind(want, kind string) bool {
 	if group, ok := strings.CutSuffix(want, "*"); ok {

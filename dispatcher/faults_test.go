@@ -435,6 +435,9 @@ func TestRestart_FromEveryStep(t *testing.T) {
 					r.until(kind, func() bool { return r.sim.Calls().Calls[kind] > before })
 					r.restart()
 					tr.settled(r)
+					if calls := r.sim.Calls().Calls; calls["job.upload"] > calls["job.create"] {
+						t.Errorf("%d uploads to %d jobs", calls["job.upload"], calls["job.create"])
+					}
 				})
 			}
 		}

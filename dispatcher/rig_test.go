@@ -285,28 +285,35 @@ func (r *rig) oracle() map[string]int {
 	for _, e := range r.sim.Effects() {
 		ids[e.ID] = true
 	}
+	for _, x := range r.list() {
+		key := x.Key
+		if strings.Contains(x.Route.Operation, "delete") {
+			key = "delete " + x.ID
+		}
+		if x.State == store.Delivered && effects[key] != 1 {
+			r.t.Errorf("%s is delivered and took effect %d times", x.Key, effects[key])
+		}
+		if x.State == store.Delivered && x.ID != "" && !ids[x.ID] {
+			r.t.Errorf("%s: no record %s at the org", x.Key, x.ID)
+		}
+		if x.State == store.Failed && effects[key] != 0 {
+			r.t.Errorf("%s is failed (%+v) and took effect", x.Key, x.LastError)
+		}
+	}
+	return effects
+}
+
+// list returns all events.
+func (r *rig) list() (all []store.Record) {
+	r.t.Helper()
 	for filter := (store.Filter{Limit: 1000}); ; {
 		page, err := r.store.List(context.Background(), filter)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		for _, x := range page.Records {
-			key := x.Key
-			if strings.Contains(x.Route.Operation, "delete") {
-				key = "delete " + x.ID
-			}
-			if x.State == store.Delivered && effects[key] != 1 {
-				r.t.Errorf("%s is delivered and took effect %d times", x.Key, effects[key])
-			}
-			if x.State == store.Delivered && x.ID != "" && !ids[x.ID] {
-				r.t.Errorf("%s: no record %s at the org", x.Key, x.ID)
-			}
-			if x.State == store.Failed && effects[key] != 0 {
-				r.t.Errorf("%s is failed (%+v) and took effect", x.Key, x.LastError)
-			}
-		}
+		all = append(all, page.Records...)
 		if filter.Cursor = page.Next; filter.Cursor == "" {
-			return effects
+			return all
 		}
 	}
 }

@@ -29,7 +29,7 @@ type Fault struct {
 	Status  int           `json:"status,omitempty"`
 	Code    string        `json:"code,omitempty"`
 	Message string        `json:"message,omitempty"`
-	Delay   time.Duration `json:"-"`              // in JSON as Go writes durations
+	Delay   time.Duration `json:"-"`              // on the simulator's clock; in JSON as Go writes durations
 	Part    float64       `json:"part,omitempty"` // 0 to 1
 }
 

@@ -1,8 +1,10 @@
 package simulator
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -81,13 +83,26 @@ func TestFaults_Processed(t *testing.T) {
 func TestFaults_Zombie(t *testing.T) {
 	o := startOrg(t, Config{})
 	id := o.create("Account", newAccount)
-	o.fault(Fault{Match: Match{Nth: []int{1}}, Do: "delay_before", Delay: 50 * time.Millisecond})
-	o.http.Timeout = time.Millisecond
-	if r, err := o.try("PATCH", "/sobjects/Account/"+id, `{"Name":"first"}`); err == nil {
-		t.Fatalf("the client had its answer %+v", r)
-	}
-	o.http.Timeout = 0
-	o.do("PATCH", "/sobjects/Account/"+id, `{"Name":"second"}`).want(204, "")
+	o.fault(Fault{Match: Match{Kind: "row.update"}, Do: "delay_before", Delay: time.Hour})
+	ctx, leave := context.WithCancel(t.Context())
+	var client sync.WaitGroup
+	client.Go(func() {
+		req, err := http.NewRequestWithContext(ctx, "PATCH", o.url+"/services/data/v66.0/sobjects/Account/"+id, strings.NewReader(`{"Name":"first"}`))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		req.Header.Set("Authorization", "Bearer "+o.token)
+		req.Header.Set("Content-Type", "application/json")
+		if r, err := o.read(o.http.Do(req)); err == nil {
+			t.Errorf("the client had its answer %+v", r)
+		}
+	})
+	o.awaitFault()
+	leave()
+	client.Wait()
+	o.do("PATCH", "/composite/sobjects", records(`{"attributes":{"type":"Account"},"Id":"`+id+`","Name":"second"}`)).want(200, `"success":true`)
+	o.sim.Advance(time.Hour)
 	await(func() bool { return len(o.sim.Effects()) == 3 })
 	if got := o.effects(3)[2].Fields["Name"]; got != "first" {
 		t.Errorf("the last write is of %v, want the first request's", got)

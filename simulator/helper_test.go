@@ -260,3 +260,12 @@ func await(holds func() bool) {
 		runtime.Gosched()
 	}
 }
+
+// awaitFault waits until the first fault has happened to something.
+func (o *testOrg) awaitFault() {
+	await(func() bool {
+		o.sim.faults.mu.Lock()
+		defer o.sim.faults.mu.Unlock()
+		return o.sim.faults.list[0].fired > 0
+	})
+}

@@ -108,7 +108,7 @@ func (s *Simulator) perform(w http.ResponseWriter, req *request, ep endpoint, f 
 func (s *Simulator) before(req *request, ep endpoint, f *Fault) *answer {
 	switch f.Do {
 	case "delay_before":
-		if !s.pause(f.Delay) {
+		if !s.wait(s.clock.now().Add(f.Delay)) {
 			drop()
 		}
 		return nil
@@ -136,7 +136,7 @@ func (s *Simulator) after(w http.ResponseWriter, req *request, ep endpoint, f *F
 	case "drop_after":
 		drop()
 	case "delay_after":
-		if !s.pause(f.Delay) {
+		if !s.wait(s.clock.now().Add(f.Delay)) {
 			drop()
 		}
 	case "error_after":

@@ -165,7 +165,7 @@ func TestRefresh_OneAtATime(t *testing.T) {
 		_, _ = o.try("POST", "/services/oauth2/token", refreshForm(DefaultRefreshToken).Encode(),
 			"Content-Type", "application/x-www-form-urlencoded") // ends with the simulator
 	})
-	await(func() bool { return o.sim.Calls().Calls["token"] == 2 }) // one is the login
+	o.awaitFault()
 	for {
 		r := o.form("/services/oauth2/token", refreshForm(DefaultRefreshToken))
 		if r.status == 400 {

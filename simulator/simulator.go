@@ -260,18 +260,6 @@ func (s *Simulator) wait(t time.Time) bool {
 	}
 }
 
-// pause blocks for d of real time, and reports false when Close came first.
-func (s *Simulator) pause(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-s.closing:
-		return false
-	}
-}
-
 // drop closes the connection of the request under way without an answer.
 func drop() { panic(http.ErrAbortHandler) }
 

@@ -84,7 +84,8 @@ func (a *App) join(cfg *config.Config) {
 	}
 	a.dispatcher = dispatcher.New(dispatch(cfg), a.store, org, a.log.With("component", "dispatcher"))
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collector{a.dispatcher.Metrics})
 	a.server = server.New(serverConfig(cfg, a.version), server.Deps{
 		Outbox: a.store, Dispatch: sender{a.dispatcher, a.store.Facts}, Logger: a.log, Metrics: metrics,
 	})

@@ -71,7 +71,7 @@ func TestRun_ServesUntilTheEndAndLeavesNothing(t *testing.T) {
 	if err != nil || s.Counts.Pending != 1 || s.Breaker.Reason != "not_configured" {
 		t.Errorf("status %+v, %v", s, err)
 	}
-	for path, want := range map[string]string{"/healthz": "ok", "/metrics": "go_goroutines", "/v1/status": "not_found"} {
+	for path, want := range map[string]string{"/healthz": "ok", "/metrics": "outboxd_unmatched_rows_total 0", "/v1/status": "not_found"} {
 		if body := get(t, "http://"+addr+path); !strings.Contains(body, want) {
 			t.Errorf("%s has no %q: %.200s", path, want, body)
 		}

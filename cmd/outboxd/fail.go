@@ -101,7 +101,7 @@ func classify(err error) (code int, hint string) {
 	case errors.As(err, &problem):
 		return exitFailed, problemHint(problem)
 	case errors.Is(err, store.ErrLocked):
-		return exitFailed, "a daemon works this store: leave out --offline, or stop it"
+		return exitFailed, "a daemon works this store: ask it by its socket, without --offline, or stop it"
 	case errors.Is(err, context.Canceled):
 		return exitFailed, ""
 	}

@@ -17,7 +17,9 @@ type describer struct {
 	object *salesforce.Object
 }
 
-func (d describer) Describe(context.Context, string) (*salesforce.Object, error) { return d.object, nil }
+func (d describer) Describe(context.Context, string) (*salesforce.Object, error) {
+	return d.object, nil
+}
 
 // BenchmarkBuildJob measures a job of 1,000 rows from what the store hands out to
 // the bytes that are uploaded.

@@ -346,7 +346,10 @@ func (d *Dispatcher) stepPoll(ctx context.Context, j *job) error {
 		case seen.State.Terminal():
 			return d.stepSettle(ctx, j, seen)
 		case seen.State == salesforce.StateOpen:
-			err = d.close(ctx, j) // closing it once more can't do harm: a job runs once
+			// An old answer, perhaps. Closing it once more can't do harm: a job runs once.
+			if err := d.close(ctx, j); err != nil {
+				d.log.Debug("job is not known closed", "attempt", string(j.ID), "job", j.JobID, "err", err)
+			}
 		}
 	}
 }

@@ -41,6 +41,7 @@ type Dispatcher struct {
 	rest     int // REST slots taken
 	jobs     int // bulk slots taken
 	traits   map[store.Route]learned
+	small    map[store.Route]time.Time // until when a route gets no jobs
 	warned   map[string]bool
 }
 
@@ -67,6 +68,7 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 		running: make(map[store.Route]int),
 		served:  make(map[store.Route]uint64),
 		traits:  make(map[store.Route]learned),
+		small:   make(map[store.Route]time.Time),
 		warned:  make(map[string]bool),
 	}
 	d.cfg.Store(c)

@@ -128,6 +128,7 @@ func TestFaults(t *testing.T) {
 					t.Run(fmt.Sprintf("%s/%s/%s%d/%d", tr.name, kind, f.Do, f.Status, len(nth)), func(t *testing.T) {
 						t.Parallel()
 						r := tr.prepare(t)
+						f := f
 						f.Match = simulator.Match{Kind: kind, Nth: nth}
 						r.faults(f)
 						r.start()

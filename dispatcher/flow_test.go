@@ -231,3 +231,31 @@ func TestHeaders_CreateWithoutAWay(t *testing.T) {
 		t.Fatalf("counts %v; stuck %v", c, r.stuck())
 	}
 }
+
+// TestSmallBatches: events that must travel alone don't each get a job of their own.
+func TestSmallBatches(t *testing.T) {
+	r := newRig(t, quick())
+	r.put(many(60, upsertContact)...)
+	term, err := r.store.Hold(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, claimed, err := r.store.Claim(t.Context(), term, "first", store.ClaimSpec{
+		Route: store.Route{Object: "Contact", Operation: "upsert", ExternalID: "Shop_Id__c"}, Kind: store.KindREST, MaxRecords: 60, MaxBytes: 1 << 20,
+	})
+	if err != nil || len(claimed) != 60 {
+		t.Fatalf("claimed %d, %v", len(claimed), err)
+	}
+	var alone []store.Outcome
+	for _, c := range claimed {
+		alone = append(alone, store.Outcome{Seq: c.Seq, Verdict: store.Again, MaxBatch: 1})
+	}
+	if err := r.store.Settle(t.Context(), term, "first", store.Settlement{Outcomes: alone}); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.delivers(60)
+	if calls := r.sim.Calls().Calls; calls["job.create"] > 0 || calls["coll.upsert"] != 60 {
+		t.Errorf("calls %v", calls)
+	}
+}

@@ -219,6 +219,7 @@ func (d *Dispatcher) situation(routes []store.RouteStat) (s situation, wait time
 		s.routes = append(s.routes, waiting{
 			RouteStat: r,
 			ways:      waysOf(r.Route, cfg.object(r.Route.Object), known.traits),
+			small:     now.Before(d.small[r.Route]),
 			running:   d.running[r.Route],
 			served:    d.served[r.Route],
 		})
@@ -274,9 +275,26 @@ func (d *Dispatcher) begin(ctx context.Context, a action, stop func(error)) erro
 	if err != nil || len(claimed) == 0 {
 		return err
 	}
+	if a.Kind == store.KindBulk && a.also && len(claimed) < d.config().Bulk.MinRecords/2 {
+		d.shrink(a.Route)
+		return d.release(ctx, attempt, errSmall)
+	}
 	d.metrics.attempt(a.Kind, "claimed")
 	d.start(ctx, a.Route, a.Kind, stop, func() error { return d.attempt(ctx, attempt, claimed) })
 	return nil
+}
+
+// errSmall: the claim shows that a job is not worth its calls.
+var errSmall = errors.New("too few records may travel together for a job")
+
+// smallFor is how long a route is kept from jobs that would not be filled.
+const smallFor = 30 * time.Second
+
+// shrink keeps a route from jobs for a while.
+func (d *Dispatcher) shrink(r store.Route) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.small[r] = time.Now().Add(smallFor)
 }
 
 // attempt carries out what was claimed.

@@ -176,16 +176,16 @@ func (d *Dispatcher) findSome(ctx context.Context, b *batch, keys []string, foun
 		return fmt.Errorf("look for keys of %s: %w", b.route.Object, err)
 	}
 	for _, r := range records {
-		id, err := salesforce.ParseID(textOf(cell(r, "Id")))
+		id, err := salesforce.ParseID(textOf(valueOf(r, "Id")))
 		if err == nil {
-			found[textOf(cell(r, b.keyField))] = id
+			found[textOf(valueOf(r, b.keyField))] = id
 		}
 	}
 	return nil
 }
 
-// cell is a member of a query's record, whatever the letter case of its name.
-func cell(r salesforce.Record, name string) json.RawMessage {
+// valueOf is a field of a query's record, whatever the letter case of its name.
+func valueOf(r salesforce.Record, name string) json.RawMessage {
 	if v, ok := r[name]; ok {
 		return v
 	}

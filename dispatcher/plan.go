@@ -78,6 +78,7 @@ func (w ways) stranded() bool { return w == ways{} }
 type waiting struct {
 	store.RouteStat
 	ways    ways
+	small   bool   // its events don't fill jobs: they travel in small batches, or are large
 	running int    // attempts under way
 	served  uint64 // when it last got an attempt; larger is later
 }
@@ -91,7 +92,10 @@ type situation struct {
 }
 
 // action starts one attempt, or a describe when Kind is "".
-type action struct{ store.ClaimSpec }
+type action struct {
+	store.ClaimSpec
+	also bool // a job, for what could go by REST too
+}
 
 // queryRecords is how many records one query attempt looks for: each costs a call.
 const queryRecords = 25
@@ -122,7 +126,7 @@ func (c *Config) plan(s situation) (actions []action, wake time.Duration, more b
 	for granted := true; granted; {
 		granted = false
 		for i := range wishes {
-			if a, ok := wishes[i].grant(c, s.routes[i].Route, &s); ok {
+			if a, ok := wishes[i].grant(c, s.routes[i], &s); ok {
 				actions = append(actions, a)
 				granted = true
 			}
@@ -142,8 +146,8 @@ type wish struct {
 }
 
 // grant takes one attempt from the wish, if a slot is free for it.
-func (w *wish) grant(c *Config, r store.Route, s *situation) (action, bool) {
-	spec := store.ClaimSpec{Route: r}
+func (w *wish) grant(c *Config, r waiting, s *situation) (action, bool) {
+	spec := store.ClaimSpec{Route: r.Route}
 	switch {
 	case w.jobs > 0 && s.job > 0:
 		w.jobs--
@@ -165,7 +169,7 @@ func (w *wish) grant(c *Config, r store.Route, s *situation) (action, bool) {
 	if spec.Kind != store.KindBulk {
 		s.rest--
 	}
-	return action{spec}, true
+	return action{spec, spec.Kind == store.KindBulk && r.ways.rest}, true
 }
 
 // wish turns what waits on a route into attempts.
@@ -202,10 +206,10 @@ func (c *Config) companyOfJob(r waiting, s situation) wish {
 	return w
 }
 
-// either is for what may go both ways.
+// either is for what may go both ways. A job of few rows is never worth its calls.
 func (c *Config) either(r waiting, s situation) wish {
 	fit := r.Ready - r.RESTOnly
-	if fit < c.Bulk.MinRecords {
+	if fit < c.Bulk.MinRecords || r.small {
 		return c.calls(r.Ready, r.Oldest, s)
 	}
 	w := wish{jobs: fit / c.Bulk.MaxRecords, calls: chunks(r.RESTOnly, c.REST.MaxRecords)}

@@ -55,7 +55,7 @@ func (d *Dispatcher) gather(ctx context.Context, j *job, seen *salesforce.Job) (
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case salesforce.IsNotFound(err):
-			return &harvest{}, nil
+			return h, nil
 		case err != nil && time.Now().After(deadline):
 			return h, nil
 		case err != nil:

@@ -8,8 +8,7 @@ import (
 	"github.com/outboxd/outboxd/salesforce"
 )
 
-// Config is how to dispatch. The zero value of every member but Objects and
-// AutoAssign stands for its default.
+// Config is how to dispatch. Zero stands for the default, where one is named.
 type Config struct {
 	Bulk   Bulk
 	REST   REST
@@ -51,7 +50,7 @@ type Retry struct {
 
 // Budgeting keeps a part of the org's daily API calls for others.
 type Budgeting struct {
-	Reserve float64 // part of the org's maximum, 0 to 1; negative: none; 0 stands for 0.2
+	Reserve float64 // part of the org's maximum, 0 to 1
 }
 
 // ObjectConfig is what is special about an object.
@@ -94,11 +93,10 @@ func (c Config) defaulted() *Config {
 	or(&c.REST.Grace, 20*time.Second)
 	or(&c.Retry.Initial, time.Second)
 	or(&c.Retry.Max, 10*time.Minute)
-	or(&c.Budget.Reserve, 0.2)
 	c.REST.MaxRecords = min(c.REST.MaxRecords, salesforce.MaxRows)
 	c.Bulk.PollMax = max(c.Bulk.PollMax, c.Bulk.PollMin)
 	c.Retry.Max = max(c.Retry.Max, c.Retry.Initial)
-	c.Budget.Reserve = max(c.Budget.Reserve, 0)
+	c.Budget.Reserve = min(max(c.Budget.Reserve, 0), 1)
 	if c.Chance == nil {
 		c.Chance = rand.Float64
 	}

@@ -1,0 +1,142 @@
+package dispatcher
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/outboxd/outboxd/store"
+)
+
+func route(operation string) store.Route { return store.Route{Object: "Contact", Operation: operation} }
+
+func TestWaysOf(t *testing.T) {
+	yes := true
+	upsert := store.Route{Object: "Contact", Operation: opUpsert, ExternalID: "Shop_Id__c"}
+	for _, tt := range []struct {
+		name string
+		r    store.Route
+		o    ObjectConfig
+		t    traits
+		want ways
+	}{
+		{"an update goes both ways", route(opUpdate), ObjectConfig{}, traits{}, ways{rest: true, job: true}},
+		{"a delete goes both ways", route(opDelete), ObjectConfig{AllowSave: true}, traits{}, ways{rest: true, job: true}},
+		{"a hard delete goes by job only", route(opHardDelete), ObjectConfig{AllowSave: true}, traits{}, ways{job: true}},
+		{"an upsert waits for describe", upsert, ObjectConfig{}, traits{}, ways{unknown: true}},
+		{"an upsert by a unique field goes both ways", upsert, ObjectConfig{}, traits{known: true, idempotent: true}, ways{rest: true, job: true}},
+		{"an upsert by another field goes by job", upsert, ObjectConfig{}, traits{known: true}, ways{job: true}},
+		{"a create goes by job", route(opCreate), ObjectConfig{}, traits{}, ways{job: true}},
+		{"a create goes by REST if the operator says so", route(opCreate), ObjectConfig{CreateREST: true}, traits{}, ways{rest: true}},
+		{"a create with a good key field goes both ways", route(opCreate), ObjectConfig{KeyField: "K__c"}, traits{known: true, idempotent: true}, ways{rest: true, job: true}},
+		{"a create with a bad key field goes by job", route(opCreate), ObjectConfig{KeyField: "K__c"}, traits{known: true}, ways{job: true}},
+		{"headers are for REST", upsert, ObjectConfig{AutoAssign: &yes}, traits{known: true, idempotent: true}, ways{rest: true}},
+		{"a create with headers has no way", route(opCreate), ObjectConfig{AllowSave: true}, traits{}, ways{}},
+		{"with headers and by REST it has one", route(opCreate), ObjectConfig{AllowSave: true, CreateREST: true}, traits{}, ways{rest: true}},
+		{"a platform event goes by REST", store.Route{Object: "Paid__E", Operation: opCreate}, ObjectConfig{KeyField: "K__c"}, traits{}, ways{rest: true}},
+		{"a match is looked for", store.Route{Object: "Contact", Operation: opUpsert, Match: true}, ObjectConfig{}, traits{}, ways{query: true}},
+		{"what can't be described is claimed to be told why", upsert, ObjectConfig{}, traits{known: true, refused: true}, ways{rest: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := waysOf(tt.r, tt.o, tt.t); got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestPlan(t *testing.T) {
+	both, jobOnly, restOnly := ways{rest: true, job: true}, ways{job: true}, ways{rest: true}
+	row := func(ready int, oldest time.Duration, w ways) waiting {
+		return waiting{RouteStat: store.RouteStat{Route: route(opUpdate), Ready: ready, Oldest: oldest}, ways: w}
+	}
+	part := row(1500, 0, both)
+	part.RESTOnly = 1
+	stuck := row(10, 0, jobOnly)
+	stuck.RESTOnly = 3
+	for _, tt := range []struct {
+		name string
+		s    situation
+		want string // kind letters in order: b, r, q, d
+		wake time.Duration
+	}{
+		{"few go by REST at once", situation{routes: []waiting{row(3, 0, both)}, rest: 4, job: 4}, "r", -1},
+		{"many get a job", situation{routes: []waiting{row(1000, 0, both)}, rest: 4, job: 4}, "b", -1},
+		{"many of them several", situation{routes: []waiting{row(2500, 0, both)}, rest: 4, job: 4}, "bb", -1},
+		{"a backlog waits for a job slot", situation{routes: []waiting{row(2500, time.Second, both)}, rest: 4}, "", 29 * time.Second},
+		{"not for ever", situation{routes: []waiting{row(2500, time.Minute, both)}, rest: 4}, "rrrr", -1},
+		{"but not on a short budget", situation{routes: []waiting{row(2500, time.Minute, both)}, rest: 4, linger: time.Second}, "", -1},
+		{"what a job can't carry goes beside it", situation{routes: []waiting{part}, rest: 4, job: 4}, "br", -1},
+		{"what only a job may carry waits for company", situation{routes: []waiting{row(5, time.Second, jobOnly)}, rest: 4, job: 4}, "", 29 * time.Second},
+		{"until it has waited enough", situation{routes: []waiting{row(5, 30*time.Second, jobOnly)}, rest: 4, job: 4}, "b", -1},
+		{"or is told to go", situation{routes: []waiting{row(5, 0, jobOnly)}, rest: 4, job: 4, flush: true}, "b", -1},
+		{"or fills a job", situation{routes: []waiting{row(1001, 0, jobOnly)}, rest: 4, job: 4}, "b", -1},
+		{"what no way may carry is claimed to be failed", situation{routes: []waiting{stuck}, rest: 4, job: 4}, "r", 30 * time.Second},
+		{"REST waits for company when the budget is short", situation{routes: []waiting{row(5, time.Second, restOnly)}, rest: 4, linger: 10 * time.Second}, "", 9 * time.Second},
+		{"full calls don't", situation{routes: []waiting{row(205, time.Second, restOnly)}, rest: 4, linger: 10 * time.Second}, "r", 9 * time.Second},
+		{"no slot, no attempt", situation{routes: []waiting{row(5, 0, restOnly)}}, "", -1},
+		{"an object is described first", situation{routes: []waiting{row(5, 0, ways{unknown: true})}, rest: 1}, "d", -1},
+		{"matches are looked for", situation{routes: []waiting{row(30, 0, ways{query: true})}, rest: 4}, "qq", -1},
+		{"nothing waits", situation{routes: []waiting{row(0, 0, both)}, rest: 4, job: 4}, "", -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			actions, wake, _ := Config{}.defaulted().plan(tt.s)
+			var got strings.Builder
+			for _, a := range actions {
+				got.WriteString(map[store.Kind]string{store.KindBulk: "b", store.KindREST: "r", store.KindQuery: "q", "": "d"}[a.Kind])
+			}
+			if got.String() != tt.want || wake != tt.wake {
+				t.Errorf("plan = %q, wake %v; want %q, %v", got.String(), wake, tt.want, tt.wake)
+			}
+		})
+	}
+}
+
+func TestPlan_RoundRobin(t *testing.T) {
+	on := func(object string, oldest time.Duration, running int, served uint64) waiting {
+		return waiting{RouteStat: store.RouteStat{Route: store.Route{Object: object, Operation: opUpdate}, Ready: 900, Oldest: oldest},
+			ways: ways{rest: true}, running: running, served: served}
+	}
+	actions, _, _ := Config{}.defaulted().plan(situation{rest: 4, job: 4, routes: []waiting{
+		on("Busy", time.Hour, 2, 1), on("Served", time.Hour, 0, 9), on("Young", 0, 0, 3), on("Old", time.Minute, 0, 3),
+	}})
+	var got []string
+	for _, a := range actions {
+		got = append(got, a.Route.Object)
+	}
+	if want := []string{"Old", "Young", "Served", "Busy"}; !slices.Equal(got, want) {
+		t.Errorf("turns %v, want %v", got, want)
+	}
+}
+
+// TestPlan_KeepsWithinSlots: whatever waits, no plan takes more slots than are free.
+func TestPlan_KeepsWithinSlots(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := situation{rest: rapid.IntRange(0, 5).Draw(t, "rest"), job: rapid.IntRange(0, 5).Draw(t, "job"), flush: rapid.Bool().Draw(t, "flush")}
+		rest, job := s.rest, s.job
+		for range rapid.IntRange(0, 6).Draw(t, "routes") {
+			ready := rapid.IntRange(0, 5000).Draw(t, "ready")
+			s.routes = append(s.routes, waiting{
+				RouteStat: store.RouteStat{Ready: ready, RESTOnly: rapid.IntRange(0, ready).Draw(t, "restOnly"), Oldest: time.Duration(rapid.IntRange(0, 60).Draw(t, "oldest")) * time.Second},
+				ways:      ways{rest: rapid.Bool().Draw(t, "byREST"), job: rapid.Bool().Draw(t, "byJob")},
+			})
+		}
+		actions, _, _ := Config{}.defaulted().plan(s)
+		for _, a := range actions {
+			if a.Kind == store.KindBulk {
+				job--
+			} else {
+				rest--
+			}
+			if a.Kind != "" && (a.MaxRecords <= 0 || a.MaxBytes <= 0) {
+				t.Fatalf("unbounded claim %+v", a)
+			}
+		}
+		if rest < 0 || job < 0 {
+			t.Fatalf("%d REST and %d job slots too many", -rest, -job)
+		}
+	})
+}

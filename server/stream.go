@@ -39,7 +39,10 @@ func (s *Server) putStream(w http.ResponseWriter, r *http.Request) error {
 	defer unwatch()
 
 	var reading sync.WaitGroup
-	reading.Go(func() { p.close(s.readLines(in, p)) })
+	// Of a body whose length is told and small the rest is on its way: waiting for
+	// it saves commits.
+	whole := r.ContentLength >= 0 && r.ContentLength <= streamBytes
+	reading.Go(func() { p.close(s.readLines(in, p, !whole)) })
 	err := s.commitPile(r, out, p)
 	p.stop()
 	if err != nil {
@@ -76,9 +79,10 @@ func (s *Server) commitPile(r *http.Request, out *stream, p *pile) error {
 	}
 }
 
-// readLines reads events until the body ends, or the pile is stopped. The
-// error is nil at a proper end.
-func (s *Server) readLines(in io.Reader, p *pile) error {
+// readLines reads events until the body ends, or the pile is stopped. With eager
+// what has come is committed whenever more is not there yet. The error is nil
+// at a proper end.
+func (s *Server) readLines(in io.Reader, p *pile, eager bool) error {
 	br := bufio.NewReaderSize(in, streamRead)
 	var long []byte
 	for number := 1; ; number++ {
@@ -92,7 +96,7 @@ func (s *Server) readLines(in io.Reader, p *pile) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if br.Buffered() == 0 {
+		if eager && br.Buffered() == 0 {
 			p.push()
 		}
 	}

@@ -185,3 +185,19 @@ func claimAndSettle(b *testing.B, s *store.Store, term store.Term) int {
 	}
 	return len(events)
 }
+
+// BenchmarkPutBatch is the rate of durable events by two writers that put 1,000
+// at a time.
+func BenchmarkPutBatch(b *testing.B) {
+	s := openBench(b)
+	const size = 1000
+	share(b, 2, func() error {
+		batch := make([]store.Event, size)
+		for i := range batch {
+			batch[i] = benchEvent()
+		}
+		_, err := s.Put(context.Background(), batch, store.PutOptions{})
+		return err
+	})
+	b.ReportMetric(float64(b.N)*size/b.Elapsed().Seconds(), "events/s")
+}

@@ -102,6 +102,7 @@ type picker struct {
 	picked []Claimed
 	held   []*entry
 	lanes  map[uint64]bool
+	seqs   map[Seq]bool
 	parked []*entry
 	gone   []*entry // are no more
 	ended  []*entry // were ended by this claim
@@ -128,7 +129,7 @@ func (t *txn) claim(id AttemptID, spec ClaimSpec) (Attempt, []Claimed, error) {
 	s.lookAhead(t.tx)
 	t.now = s.clock.now() // later than anything that was just taken up
 	route, known := s.routeIDs[spec.Route]
-	p := &picker{t: t, spec: spec, recs: t.tx.Bucket(bRec), notes: t.tx.Bucket(bNote), limit: spec.MaxRecords, lanes: map[uint64]bool{}}
+	p := &picker{t: t, spec: spec, recs: t.tx.Bucket(bRec), notes: t.tx.Bucket(bNote), limit: spec.MaxRecords, lanes: map[uint64]bool{}, seqs: map[Seq]bool{}}
 	if known {
 		s.win.queue(route).each(p.offer)
 		for _, e := range p.parked {
@@ -181,6 +182,10 @@ func (t *txn) claim(id AttemptID, spec ClaimSpec) (Attempt, []Claimed, error) {
 func (p *picker) offer(e *entry) (taken, more bool) {
 	if p.looked++; len(p.held) >= p.limit || p.looked > p.spec.MaxRecords+lookBound {
 		return false, false
+	}
+	if p.t.s.inflight[e.seq] != nil || p.seqs[e.seq] {
+		p.gone = append(p.gone, e) // known twice: the other one is the event
+		return true, true
 	}
 	if p.spec.Kind == KindBulk && e.restOnly {
 		return false, true
@@ -239,6 +244,7 @@ func (p *picker) take(e *entry, h *recHeader, n *note, size int) (taken, more bo
 	}
 	p.bytes += int64(size)
 	p.held = append(p.held, e)
+	p.seqs[e.seq] = true
 	if e.lane != 0 {
 		p.lanes[e.lane] = true
 		if p.err = t.supersede(e.lane, e.seq); p.err != nil {

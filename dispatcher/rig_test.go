@@ -218,7 +218,7 @@ func (r *rig) drained() store.Counts {
 	r.t.Helper()
 	r.until("drained", func() bool {
 		c := r.counts()
-		return c.Of(store.Pending)+c.Of(store.Inflight) == 0
+		return c.Of(store.Pending)+c.Of(store.Inflight) == 0 && len(r.list(store.Pending, store.Inflight)) == 0
 	})
 	return r.counts()
 }
@@ -303,10 +303,10 @@ func (r *rig) oracle() map[string]int {
 	return effects
 }
 
-// list returns all events.
-func (r *rig) list() (all []store.Record) {
+// list returns the events in these states, all without any.
+func (r *rig) list(states ...store.State) (all []store.Record) {
 	r.t.Helper()
-	for filter := (store.Filter{Limit: 1000}); ; {
+	for filter := (store.Filter{States: states, Limit: 1000}); ; {
 		page, err := r.store.List(context.Background(), filter)
 		if err != nil {
 			r.t.Fatal(err)

@@ -128,8 +128,10 @@ func TestCalls_AreWhatTheContractSays(t *testing.T) {
 	for want, ask := range map[string]func() error{
 		"GET /v1/events/a%2Fb%25?wait=1m0s": func() error { _, err := c.Event(ctx, "a/b%", time.Minute); return err },
 		"GET /v1/events?code=C&cursor=x&limit=5&object=O&older_than=1h0m0s&operation=update&payload=true&source=s&state=failed%2Cpending": func() error {
-			_, err := c.Events(ctx, Filter{States: []string{"failed", "pending"}, Object: "O", Operation: "update", Code: "C", Source: "s",
-				OlderThan: time.Hour, Limit: 5, Cursor: "x", Payload: true})
+			_, err := c.Events(ctx, Filter{
+				States: []string{"failed", "pending"}, Object: "O", Operation: "update", Code: "C", Source: "s",
+				OlderThan: time.Hour, Limit: 5, Cursor: "x", Payload: true,
+			})
 			return err
 		},
 		"GET /v1/stuck?reason=blocked":         func() error { _, err := c.Stuck(ctx, Filter{Reason: "blocked"}); return err },

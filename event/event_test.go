@@ -21,7 +21,8 @@ import (
 func mustDecode(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, text string) *Event {
+}, text string,
+) *Event {
 	t.Helper()
 	e, err := Decode([]byte(text))
 	if err != nil {
@@ -83,7 +84,8 @@ var wrong = []struct {
 	{"member without its underscore", `{"key":"k","object":"A","operation":"upsert","externalId":{}}`, []string{"externalId: unknown member; did you mean external_id?"}},
 	{"member of another type and one unknown", `{"key":7,"object":"A","operation":"create","x":1}`, []string{"x: unknown", "key: must be a string, not a number"}},
 	{"every mistake at once", `{"key":"","object":"1","operation":"upsrt","after":["a","a"]}`, []string{
-		"key: must not be empty", "object: not an API name", "operation: must be create", "did you mean upsert?", "after[1]: named twice"}},
+		"key: must not be empty", "object: not an API name", "operation: must be create", "did you mean upsert?", "after[1]: named twice",
+	}},
 	{"doubled member", `{"key":"k","object":"A","object":"A","operation":"create"}`, []string{"object: doubled"}},
 	{"doubled member that escapes hide", `{"key":"k","object":"A","\u006fbject":"A","operation":"create"}`, []string{"object: doubled"}},
 	{"null member", `{"key":"k","object":"A","operation":"create","lane":null}`, []string{"lane: must be a string, not null"}},
@@ -297,8 +299,10 @@ func TestCheck_ErrorsHoldNoValues(t *testing.T) {
 
 func TestValidate_OfAnEventMadeByHand(t *testing.T) {
 	good := func() *Event {
-		return &Event{Key: "k", Object: "Contact", Operation: Upsert,
-			ExternalID: &ExternalID{"Shop_Id__c", jsontext.Value(`"7"`)}, Fields: jsontext.Value(`{"F":{"$id_of":"other"}}`)}
+		return &Event{
+			Key: "k", Object: "Contact", Operation: Upsert,
+			ExternalID: &ExternalID{"Shop_Id__c", jsontext.Value(`"7"`)}, Fields: jsontext.Value(`{"F":{"$id_of":"other"}}`),
+		}
 	}
 	e := good()
 	if err := e.Validate(); err != nil {
@@ -574,9 +578,14 @@ func TestDefaultLane(t *testing.T) {
 	}
 	for _, same := range [][]string{
 		{`"abc"`, `"ABC"`, `" aBc"`, `"ab\u0063"`},
-		{`"straße"`, `"STRAẞE"`}, {`"kelvin"`, `"\u212Aelvin"`}, {`"ΣΟΦΟΣ"`, `"σοφος"`, `"σοφοσ"`},
-		{`0`, `-0`, `0.00`, `0e7`, `"0"`}, {`0.5`, `5e-1`},
-		{`0.001`, `1e-3`, `"0.0010"`}, {`1e100`, `10e99`, `0.1E101`}, {`-7`, `"-7.0"`},
+		{`"straße"`, `"STRAẞE"`},
+		{`"kelvin"`, `"\u212Aelvin"`},
+		{`"ΣΟΦΟΣ"`, `"σοφος"`, `"σοφοσ"`},
+		{`0`, `-0`, `0.00`, `0e7`, `"0"`},
+		{`0.5`, `5e-1`},
+		{`0.001`, `1e-3`, `"0.0010"`},
+		{`1e100`, `10e99`, `0.1E101`},
+		{`-7`, `"-7.0"`},
 	} {
 		for _, v := range same {
 			if external(v) != external(same[0]) {

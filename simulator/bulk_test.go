@@ -262,9 +262,14 @@ func TestJob_RowErrors(t *testing.T) {
 	o := startOrg(t, Config{Schema: []Object{{
 		Name: "Item__c",
 		Fields: []Field{
-			{Name: "Sku__c", ExternalID: true, Unique: true}, {Name: "Name__c", Length: 5, Required: true}, {Name: "Qty__c", Type: "int"},
-			{Name: "On__c", Type: "boolean"}, {Name: "Day__c", Type: "date"}, {Name: "Kind__c", Type: "picklist", Picklist: []string{"a"}},
-			{Name: "Mail__c", Type: "email"}, {Name: "Sum__c", Type: "double", ReadOnly: true},
+			{Name: "Sku__c", ExternalID: true, Unique: true},
+			{Name: "Name__c", Length: 5, Required: true},
+			{Name: "Qty__c", Type: "int"},
+			{Name: "On__c", Type: "boolean"},
+			{Name: "Day__c", Type: "date"},
+			{Name: "Kind__c", Type: "picklist", Picklist: []string{"a"}},
+			{Name: "Mail__c", Type: "email"},
+			{Name: "Sum__c", Type: "double", ReadOnly: true},
 			{Name: "Parent__c", Type: "reference", ReferenceTo: References{"Account"}, Relationship: "Parent__r"},
 		},
 		Rules: []Rule{{Field: "Name__c", Pattern: "^no", Message: "not: this, one"}},

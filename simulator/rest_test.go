@@ -66,9 +66,13 @@ func TestRow_Refusals(t *testing.T) {
 	o := startOrg(t, Config{Schema: []Object{{
 		Name: "Item__c",
 		Fields: []Field{
-			{Name: "Email__c", Type: "email"}, {Name: "Count__c", Type: "int"}, {Name: "Price__c", Type: "double", Precision: 5, Scale: 2},
-			{Name: "Code__c", Type: "string"}, {Name: "Tags__c", Type: "multipicklist", Picklist: []string{"a", "b"}},
-			{Name: "Computed__c", Type: "string", ReadOnly: true}, {Name: "At__c", Type: "time"},
+			{Name: "Email__c", Type: "email"},
+			{Name: "Count__c", Type: "int"},
+			{Name: "Price__c", Type: "double", Precision: 5, Scale: 2},
+			{Name: "Code__c", Type: "string"},
+			{Name: "Tags__c", Type: "multipicklist", Picklist: []string{"a", "b"}},
+			{Name: "Computed__c", Type: "string", ReadOnly: true},
+			{Name: "At__c", Type: "time"},
 			{Name: "Any__c", Type: "reference", ReferenceTo: References{"Account", "Contact"}, Relationship: "Any__r"},
 		},
 		Rules: []Rule{{Field: "Code__c", Pattern: "^X", Message: "no code begins with X"}},

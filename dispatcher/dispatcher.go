@@ -26,9 +26,10 @@ type Dispatcher struct {
 	budget  *budget
 	metrics *metrics
 	poke    chan struct{} // capacity 1: look again
-	flush   atomic.Bool
-	probing atomic.Bool  // a probe is under way
-	beat    atomic.Int64 // Unix nanoseconds: when the loop came round last
+	flushes atomic.Int64  // that were asked for
+	flushed int64         // of these, what the loop is done with
+	probing atomic.Bool   // a probe is under way
+	beat    atomic.Int64  // Unix nanoseconds: when the loop came round last
 
 	term     store.Term     // set by Run before any attempt
 	attempts sync.WaitGroup // goroutines that Run waits for
@@ -111,7 +112,7 @@ func (d *Dispatcher) Identity() (salesforce.Identity, bool) {
 
 // Flush sends what waits for company as soon as there are free slots.
 func (d *Dispatcher) Flush() {
-	d.flush.Store(true)
+	d.flushes.Add(1)
 	d.Poke()
 }
 

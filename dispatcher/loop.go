@@ -130,6 +130,7 @@ func (d *Dispatcher) look(ctx context.Context, stop func(error)) (time.Duration,
 	if !d.breaker.allows(writing) || d.full() {
 		return wake, nil
 	}
+	flushes := d.flushes.Load() // before the look: what a later one is meant for may not be in it
 	routes, nextDue, err := d.routes(ctx)
 	if err != nil {
 		return 0, err
@@ -138,6 +139,7 @@ func (d *Dispatcher) look(ctx context.Context, stop func(error)) (time.Duration,
 		wake = min(wake, nextDue)
 	}
 	s, postponed := d.situation(routes)
+	s.flush = flushes > d.flushed
 	actions, again, more := d.config().plan(s)
 	more = more || d.breaker.status().State == BreakerHalfOpen
 	for _, wait := range []time.Duration{postponed, again} {
@@ -145,8 +147,8 @@ func (d *Dispatcher) look(ctx context.Context, stop func(error)) (time.Duration,
 			wake = min(wake, wait)
 		}
 	}
-	if s.flush && !more {
-		d.flush.Store(false)
+	if !more {
+		d.flushed = flushes
 	}
 	if len(actions) == 0 {
 		d.nothingToSend()
@@ -200,7 +202,7 @@ func (d *Dispatcher) free() (rest, jobs int) {
 // not in it; the first of them comes back after wait, 0 if none does.
 func (d *Dispatcher) situation(routes []store.RouteStat) (s situation, wait time.Duration) {
 	cfg := d.config()
-	s = situation{flush: d.flush.Load(), linger: d.budget.linger(cfg.Bulk.MaxWait)}
+	s = situation{linger: d.budget.linger(cfg.Bulk.MaxWait)}
 	s.rest, s.job = d.free()
 	d.mu.Lock()
 	defer d.mu.Unlock()

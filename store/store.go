@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,6 +85,7 @@ type Store struct {
 	busy     map[uint64]Seq // lanes that are in flight
 	attempts map[AttemptID]*attempt
 	full     bool
+	applied  int // id of the newest transaction that memory follows
 
 	win     *window // the writer's alone
 	term    atomic.Uint64
@@ -154,6 +156,9 @@ func open(path string, o Options) (_ *Store, err error) {
 	if err := s.startGeneration(); err != nil {
 		return nil, err
 	}
+	if err := s.db.View(func(tx *bolt.Tx) error { s.applied = tx.ID(); return nil }); err != nil {
+		return nil, err
+	}
 	go s.write()
 	s.sortRuns()
 	return s, nil
@@ -168,7 +173,11 @@ func (s *Store) openReadOnly() (*Store, error) {
 		return nil, err
 	}
 	s.db = db
-	if err := db.View(s.load); err != nil {
+	err = db.View(func(tx *bolt.Tx) error {
+		s.applied = tx.ID()
+		return s.load(tx)
+	})
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	close(s.done)
@@ -350,18 +359,36 @@ func (s *Store) notify() {
 	s.watch = make(chan struct{})
 }
 
-// view runs a short read with memory and disk as of one moment or the next.
+// view runs a short read with memory and disk as of one moment: between a commit
+// and its effect on memory, which are microseconds apart, it looks again.
 func (s *Store) view(ctx context.Context, f func(tx *bolt.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := s.viewNow(f)
+		switch {
+		case errors.Is(err, errBetween):
+			runtime.Gosched()
+		case errors.Is(err, berrors.ErrDatabaseNotOpen):
+			return ErrClosed
+		default:
+			return err
+		}
 	}
+}
+
+var errBetween = errors.New("memory is not as of this transaction")
+
+func (s *Store) viewNow(f func(tx *bolt.Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	err := s.db.View(f)
-	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return ErrClosed
-	}
-	return err
+	return s.db.View(func(tx *bolt.Tx) error {
+		if tx.ID() != s.applied && s.Err() == nil {
+			return errBetween
+		}
+		return f(tx)
+	})
 }
 
 func putNumbers(tx *bolt.Tx, n numbers) error {

@@ -155,12 +155,12 @@ func (s *Store) commit(f func(t *txn) error) error {
 	if err := t.finish(); err != nil {
 		return t.rollback(err)
 	}
-	before := tx.ID() - 1
+	id := tx.ID()
 	if err := tx.Commit(); err != nil {
 		t.takeBack()
-		return s.commitError(err, before)
+		return s.commitError(err, id-1)
 	}
-	t.apply()
+	t.apply(id)
 	return nil
 }
 
@@ -338,9 +338,10 @@ func decodeCounts(v []byte) (c Counts, err error) {
 }
 
 // apply lets memory follow a commit.
-func (t *txn) apply() {
+func (t *txn) apply(id int) {
 	s := t.s
 	s.mu.Lock()
+	s.applied = id
 	s.num, s.facts = t.num, t.facts
 	for sl, rec := range t.slices {
 		sl.lastEnd, sl.tally = rec.LastEnd, rec.Tally

@@ -60,10 +60,13 @@ func (c *cli) stuck() *cobra.Command {
 		Use:   "stuck",
 		Short: "Show the events that need a person, each with its reason",
 		Long: "Show the events that need a person: failed for good, in doubt, blocked behind one of these, or overdue. " +
-			"The summary counts all that match, the list is bounded by --limit.",
+			"The summary counts all that match, the list is bounded by --limit; with --json it has all unless one is given.",
 		Example: "  outboxd stuck\n  outboxd stuck --reason failed --object Contact\n  outboxd stuck --check >/dev/null || echo someone must look",
 		Args:    args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if c.json && !cmd.Flags().Changed("limit") {
+				limit = 0
+			}
 			return c.ask(func(ctx context.Context, d *client.Client) error {
 				page, err := stuckUpTo(ctx, d, f.client(), limit)
 				if err != nil {

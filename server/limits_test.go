@@ -41,8 +41,10 @@ func TestRate_FillsAgainAndStaysBounded(t *testing.T) {
 	l := newRateLimit(2)
 	now := time.Now()
 	take := func(source string) bool { return l.allow(source, now) }
-	if !take("a") || !take("a") || take("a") {
-		t.Error("the bucket is not two deep")
+	for i, want := range []bool{true, true, false} {
+		if got := take("a"); got != want {
+			t.Errorf("take %d of a bucket that is two deep = %t", i+1, got)
+		}
 	}
 	now = now.Add(500 * time.Millisecond)
 	if !take("a") || take("a") {

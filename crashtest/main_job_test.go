@@ -15,6 +15,7 @@ import (
 var (
 	lines = flag.Int("lines", 4000, "lines of the workload")
 	kills = flag.Int("kills", 10, "how often the daemon is killed while it drains")
+	late  = flag.Duration("late", time.Second, "the daemon's late window")
 	seed  = flag.Uint64("seed", 0, "of chance; 0 takes one of its own")
 )
 
@@ -28,16 +29,18 @@ func chance(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(s, s))
 }
 
-const quick = `
+func quick() string {
+	return fmt.Sprintf(`
   bulk: { min_records: 200, max_wait: 200ms, poll: 10ms..200ms }
-  rest: { late_window: 1s }
+  rest: { late_window: %v }
   retry: { initial: 50ms, max: 500ms }
-`
+`, *late)
+}
 
 // A file with good and bad lines is put: everything good is delivered once, each
 // bad line is told of, and the same file again changes nothing.
 func TestMainJob(t *testing.T) {
-	r := newRig(t, quick)
+	r := newRig(t, quick())
 	w := newWorkload(r, *lines, chance(t))
 	r.start()
 	file := filepath.Join(r.dir, "events.ndjson")
@@ -157,7 +160,7 @@ func lostAnswers() []map[string]any {
 // The daemon is killed again and again while it drains, with answers lost at
 // every step: the end is the same as without.
 func TestKilledWhileDraining(t *testing.T) {
-	r := newRig(t, quick)
+	r := newRig(t, quick())
 	rnd := chance(t)
 	w := newWorkload(r, *lines, rnd)
 	r.faults(lostAnswers()...)
@@ -200,7 +203,7 @@ func TestBreaker(t *testing.T) {
 		{"down", map[string]any{"match": map[string]any{}, "do": "status", "status": 503, "code": "SERVER_UNAVAILABLE", "message": "down"}, "unavailable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, quick)
+			r := newRig(t, quick())
 			r.start()
 			r.faults(tt.fault)
 			var text strings.Builder

@@ -171,7 +171,7 @@ func TestPowerLoss_EveryImageIsWhole(t *testing.T) {
 	child := storetest.NewChild(t, checkImage)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	dir := t.TempDir()
+	dir := storetest.MemoryDir(t)
 	w := newWorkload(t, filepath.Join(dir, "outbox.db"), seed)
 	rec, err := storetest.Record(store.DBForTest(w.s))
 	if err != nil {
@@ -224,7 +224,7 @@ func TestFailedWrite_IsUnknownOrClean(t *testing.T) {
 
 // failOneWrite reports whether the commit had an nth write to fail.
 func failOneWrite(t *testing.T, nth, part int, disk error) (hit bool) {
-	ctx, path := t.Context(), filepath.Join(t.TempDir(), "outbox.db")
+	ctx, path := t.Context(), filepath.Join(storetest.MemoryDir(t), "outbox.db")
 	w := newWorkload(t, path, 1)
 	before := w.event("before-1")
 	if _, err := w.s.Put(ctx, []store.Event{before}, store.PutOptions{}); err != nil {

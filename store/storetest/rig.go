@@ -61,7 +61,7 @@ func newRig(tb testing.TB, open Opener, change ...func(*Config)) *rig {
 	for _, f := range change {
 		f(&cfg)
 	}
-	r := &rig{reporter: tb, tb: tb, clock: clock, ctx: context.Background(), open: open, dir: tb.TempDir(), cfg: cfg}
+	r := &rig{reporter: tb, tb: tb, clock: clock, ctx: context.Background(), open: open, dir: MemoryDir(tb), cfg: cfg}
 	r.start()
 	tb.Cleanup(func() {
 		r.verify()

@@ -19,8 +19,20 @@ import (
 // faults, reopenings and moving clocks, and compares them after each call. A
 // failure is shrunk, and printed with the seed that repeats it.
 func Walk(t *testing.T, open Opener) {
-	base := t.TempDir()
+	base := MemoryDir(t)
 	rapid.Check(t, func(rt *rapid.T) { walkOnce(rt, base, open) })
+}
+
+// MemoryDir returns a folder for a test that asks nothing of a disk: in memory,
+// where the machine has one, since syncs are most of such a test's time.
+func MemoryDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "storetest")
+	if err != nil {
+		return tb.TempDir()
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // walkOnce is one random walk in a folder of its own.
@@ -32,15 +44,27 @@ func walkOnce(rt *rapid.T, base string, open Opener) {
 	defer os.RemoveAll(dir)
 	w := newWalk(rt, dir, open)
 	defer func() { _ = w.rig.Outbox.(*Faults).Outbox.Close() }()
-	rt.Repeat(map[string]func(*rapid.T){
-		"put": w.put, "put more": w.put,
-		"claim": w.claim, "claim more": w.claim, "claim again": w.claimAgain,
-		"advance": w.advance, "settle": w.settle, "settle more": w.settle, "settle again": w.settleAgain, "release": w.release,
-		"retry": w.retry, "drop": w.drop, "resolve": w.resolve, "verify": w.verifyOne, "many": w.many,
-		"time": w.time, "jump": w.jump, "sweep": w.sweepAll, "idle": w.idle, "reopen": w.reopenIt, "hold": w.holdAnew,
-		"": w.compare,
-	})
+	w.put(rt)
+	rt.Repeat(w.actions())
+	w.drain()
 	w.rig.verify()
+}
+
+// actions are what a walk does next; the usual ones stand there several times.
+func (w *walk) actions() map[string]func(*rapid.T) {
+	all := map[string]func(*rapid.T){
+		"claim again": w.claimAgain, "advance": w.advance, "settle again": w.settleAgain, "release": w.release,
+		"retry": w.retry, "drop": w.drop, "resolve": w.resolve, "verify": w.verifyOne, "many": w.many,
+		"jump": w.jump, "sweep": w.sweepAll, "idle": w.idle, "reopen": w.reopenIt, "hold": w.holdAnew,
+		"time": w.time, "": w.compare,
+	}
+	for i := range 5 {
+		all[fmt.Sprint("claim ", i)], all[fmt.Sprint("settle ", i)] = w.claim, w.settle
+	}
+	for i := range 3 {
+		all[fmt.Sprint("put ", i)] = w.put
+	}
+	return all
 }
 
 // tracer reports to rapid, and ends each failure with the calls that led there.
@@ -149,6 +173,20 @@ var walkKeys = func() []string {
 
 func (w *walk) drawKey() string { return rapid.SampledFrom(walkKeys).Draw(w.t, "key") }
 
+// drawKeyIn picks a key, mostly one of an event in this state.
+func (w *walk) drawKeyIn(s store.State) string {
+	var keys []string
+	for _, e := range w.m.inOrder() {
+		if e.state == s {
+			keys = append(keys, e.Key)
+		}
+	}
+	if len(keys) == 0 || w.chance(2, "any key") {
+		return w.drawKey()
+	}
+	return rapid.SampledFrom(keys).Draw(w.t, "key")
+}
+
 // chance is true n times of ten.
 func (w *walk) chance(n int, what string) bool { return rapid.IntRange(1, 10).Draw(w.t, what) <= n }
 
@@ -167,7 +205,7 @@ func (w *walk) drawEvent() store.Event {
 	case 0, 1:
 		e.Lane = fmt.Sprintf("%s/%d", e.Route.Object, rapid.IntRange(1, 3).Draw(w.t, "record"))
 	case 2:
-		e.Lane = "order-7"
+		e.Lane = rapid.SampledFrom([]string{"order-7", "Contact/1"}).Draw(w.t, "named") // of whatever object
 	}
 	if w.chance(2, "after") {
 		e.After = slices.Compact(slices.Sorted(slices.Values(rapid.SliceOfN(rapid.SampledFrom(walkKeys), 1, 2).Draw(w.t, "after keys"))))
@@ -183,7 +221,7 @@ func (w *walk) drawEvent() store.Event {
 
 func (w *walk) put(t *rapid.T) {
 	w.t = t
-	events := make([]store.Event, rapid.IntRange(1, 4).Draw(t, "events"))
+	events := make([]store.Event, rapid.IntRange(1, 6).Draw(t, "events"))
 	for i := range events {
 		events[i] = w.drawEvent()
 	}
@@ -255,12 +293,21 @@ func (w *walk) putOneOf(e store.Event, res store.PutResult, repeated bool) {
 	}
 }
 
+// drawRoute picks a route, mostly one on which something may be claimed.
+func (w *walk) drawRoute() store.Route {
+	all := append(walkRoutes[:len(walkRoutes):len(walkRoutes)], rerouted)
+	if w.chance(8, "a ready route") {
+		ready := slices.DeleteFunc(slices.Clone(all), func(r store.Route) bool { return w.perhaps(spec(r)) == 0 })
+		if len(ready) > 0 {
+			all = ready
+		}
+	}
+	return rapid.SampledFrom(all).Draw(w.t, "route")
+}
+
 func (w *walk) claim(t *rapid.T) {
 	w.t = t
-	s := spec(rapid.SampledFrom(walkRoutes).Draw(t, "route"))
-	if s.Route.Match && w.chance(5, "rerouted") {
-		s = spec(rerouted)
-	}
+	s := spec(w.drawRoute())
 	if !s.Route.Match && w.chance(4, "bulk") {
 		s.Kind = store.KindBulk
 	}

@@ -24,7 +24,7 @@ func (w *walk) mayMove(e *entry) []error {
 
 func (w *walk) retry(t *rapid.T) {
 	w.t = t
-	key, m := w.drawKey(), w.move()
+	key, m := w.drawKeyIn(store.Failed), w.move()
 	e := w.m.keys[key]
 	var edit *store.Edit
 	stale := false
@@ -82,7 +82,7 @@ func (w *walk) drawResolution() store.Resolution {
 
 func (w *walk) resolve(t *rapid.T) {
 	w.t = t
-	key, m, r := w.drawKey(), w.move(), w.drawResolution()
+	key, m, r := w.drawKeyIn(store.InDoubt), w.move(), w.drawResolution()
 	e := w.m.keys[key]
 	w.tracef("resolve %s delivered %v", key, r.Delivered)
 	_, err := w.try(func() error { _, err := w.Resolve(w.ctx, key, m, r); return err })
@@ -110,7 +110,7 @@ func (w *walk) resolved(call string, e *entry, r store.Resolution, err error) {
 
 func (w *walk) verifyOne(t *rapid.T) {
 	w.t = t
-	key, r := w.drawKey(), w.drawResolution()
+	key, r := w.drawKeyIn(store.InDoubt), w.drawResolution()
 	e := w.m.keys[key]
 	if e == nil {
 		t.Skip("no such event")
@@ -246,7 +246,48 @@ func (w *walk) holdAnew(*rapid.T) {
 	w.wantOne("Sweep with an old term", err, store.ErrFenced)
 }
 
-// keysInOrder returns the model's events in order of seq.
+// drain delivers all that can be, the way a dispatcher does after the faults
+// have stopped. Nothing that could go may be left behind.
+func (w *walk) drain() {
+	w.fault = Fault{}
+	w.tracef("drain")
+	for _, id := range w.unfinished() {
+		w.deliverAll(id, w.m.attempts[id].events)
+	}
+	w.clock.Advance(2*lateWindow + grain)
+	w.m.tick(2*lateWindow + grain)
+	w.m.pass(2*lateWindow + grain)
+	for idle := 0; idle < 3; idle++ {
+		w.sweep()
+		w.catchUp()
+		for _, route := range append(walkRoutes, rerouted) {
+			s := spec(route)
+			id, got := w.rig.claim(s)
+			w.legal(s, got)
+			if len(got) > 0 {
+				idle = 0
+				w.m.claim(id, s, seqsOf(got))
+				w.deliverAll(id, seqsOf(got))
+			}
+		}
+	}
+	for _, e := range w.m.inOrder() {
+		if w.m.claimable(e, store.KindREST) == yes {
+			w.Fatalf("left behind: %s", w.describe(e))
+		}
+	}
+}
+
+func (w *walk) deliverAll(id store.AttemptID, seqs []store.Seq) {
+	var x store.Settlement
+	for _, seq := range seqs {
+		x.Outcomes = append(x.Outcomes, store.Outcome{Seq: seq, Verdict: store.Deliver})
+	}
+	w.wantOne("Settle", w.Settle(w.ctx, w.term, id, x), nil)
+	w.m.settle(id, x.Outcomes)
+}
+
+// inOrder returns the model's events in order of seq.
 func (m *model) inOrder() []*entry {
 	all := make([]*entry, 0, len(m.events))
 	for _, e := range m.events {

@@ -169,7 +169,7 @@ func (d *Dispatcher) stepCreate(ctx context.Context, j *job) error {
 	switch {
 	case err == nil:
 		j.empty = true
-		return d.advance(ctx, j, "T2", store.PhaseOpen, store.PhaseData{JobID: made.ID, Note: keyNote(j.keyField, j.idempotent)})
+		return d.advance(ctx, j, "T2", store.PhaseOpen, store.PhaseData{JobID: made.ID, Note: j.keyNote()})
 	case isRefusal(err) && !speaksOfOrg(err):
 		j.over = true
 		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.culprit(r, problemOf(err), j.ways.rest) }), err.Error())
@@ -416,12 +416,20 @@ func jobNote(seen salesforce.Job) string {
 const (
 	notedKey     = "key_field "
 	notedCarried = "carries "
+	notedNone    = "no key"
 )
+
+func (j *judge) keyNote() string {
+	if j.route.Operation != opCreate {
+		return ""
+	}
+	return keyNote(j.keyField, j.idempotent)
+}
 
 func keyNote(field string, idempotent bool) string {
 	switch {
 	case field == "":
-		return ""
+		return notedNone
 	case idempotent:
 		return notedKey + field
 	}

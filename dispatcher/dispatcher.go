@@ -229,14 +229,19 @@ const (
 	settleWithin = 30 * time.Second
 )
 
-// durable runs one transaction until its outcome is known: ErrUnknown and
-// ErrUnavailable are answered by the same call with the same arguments, before
-// anything else happens.
+// passes reports whether the same call may fare better: the outcome is not known,
+// or nothing happened, for want of room too.
+func passes(err error) bool {
+	return errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFull)
+}
+
+// durable runs one transaction until its outcome is known: where it may pass, the
+// same call with the same arguments is repeated before anything else happens.
 func durable[T any](ctx context.Context, d *Dispatcher, what string, transact func(context.Context) (T, error)) (T, error) {
 	wait := pause{storeWait, time.Second}
 	for {
 		v, err := transact(ctx)
-		if err == nil || !errors.Is(err, store.ErrUnknown) && !errors.Is(err, store.ErrUnavailable) {
+		if err == nil || !passes(err) {
 			if err != nil {
 				err = fmt.Errorf("%s: %w", what, err)
 			}

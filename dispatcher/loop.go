@@ -268,6 +268,9 @@ func (d *Dispatcher) begin(ctx context.Context, a action, stop func(error)) erro
 	crashpoint(prefix + "T1.before")
 	var attempt store.Attempt
 	var claimed []store.Claimed
+	if a.Kind == store.KindREST && a.Route.Operation == opCreate {
+		a.Note = keyNote(d.config().object(a.Route.Object).KeyField, true)
+	}
 	err = d.durably(ctx, "claim", func(ctx context.Context) error {
 		var err error
 		attempt, claimed, err = d.outbox.Claim(ctx, d.term, id, a.ClaimSpec)

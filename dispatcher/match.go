@@ -218,9 +218,7 @@ func (d *Dispatcher) confirm(ctx context.Context, b *batch) {
 		id, there := found[r.Key]
 		switch {
 		case r.Sent && err != nil:
-			o := b.unsent(r)
-			o.Delay = b.cfg.Retry.Initial
-			b.settled = append(b.settled, o)
+			b.settled = append(b.settled, b.unasked(r, err))
 		case r.Sent && there:
 			b.settled = append(b.settled, b.deliver(r, id, true))
 		default:
@@ -229,6 +227,18 @@ func (d *Dispatcher) confirm(ctx context.Context, b *batch) {
 	}
 	b.records = kept
 	b.size = len(kept)
+}
+
+// unasked puts back a create whose key could not be looked for. A refusal won't
+// pass by itself, so it is charged, and shown.
+func (b *batch) unasked(r record, err error) store.Outcome {
+	p := problemOf(err)
+	if isRefusal(err) && !speaksOfOrg(err) {
+		return b.retry(r, p)
+	}
+	o := b.unsent(r)
+	o.Problem, o.Delay = &p, b.cfg.Retry.Initial
+	return o
 }
 
 // nameRecords finds the Ids of creates that turned out to be there already. Those
@@ -251,12 +261,13 @@ func (d *Dispatcher) nameRecords(ctx context.Context, b *batch, outcomes []store
 		if o.Verdict != store.Deliver || o.ID != "" {
 			continue
 		}
-		if err == nil {
-			outcomes[i].ID = string(found[b.records[i].Key])
+		if err == nil || isRefusal(err) && !speaksOfOrg(err) {
+			outcomes[i].ID = string(found[b.records[i].Key]) // delivered, whatever its Id
 			continue
 		}
+		p := problemOf(err)
 		again := b.unsent(b.records[i])
-		again.Sent, again.Delay = true, b.cfg.Retry.Initial
+		again.Sent, again.SentKey, again.Delay, again.Problem = true, b.keyField, b.cfg.Retry.Initial, &p
 		outcomes[i] = again
 	}
 }

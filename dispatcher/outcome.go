@@ -61,13 +61,14 @@ func (j *judge) deliver(r record, id salesforce.ID, created bool) store.Outcome 
 func (j *judge) fail(r record, p store.Problem) store.Outcome {
 	o := j.outcome(r, store.Fail)
 	o.Problem, o.Skip = &p, j.object.Skip
+	o.Sent, o.SentKey = r.Sent, r.SentKey
 	return o
 }
 
 // unsent puts a record back that was not sent: due at once, uncharged.
 func (j *judge) unsent(r record) store.Outcome {
 	o := j.outcome(r, store.Again)
-	o.Sent = r.Sent
+	o.Sent, o.SentKey = r.Sent, r.SentKey
 	return o
 }
 
@@ -97,13 +98,21 @@ func (j *judge) smaller(r record, p store.Problem) store.Outcome {
 // it is sent again where that does no harm, else it is in doubt. Its followers
 // wait for the late window.
 func (j *judge) ambiguous(r record, p store.Problem) store.Outcome {
-	o := store.Outcome{Seq: r.Seq, Verdict: store.Doubt, Problem: &p, Skip: j.object.Skip}
+	o := j.doubt(r, p)
 	if j.idempotent {
 		o = j.retry(r, p)
-		o.Sent = o.Verdict == store.Again
+		o.Hold = j.cfg.REST.LateWindow
 	}
-	o.Hold = j.cfg.REST.LateWindow
+	o.Sent, o.SentKey = true, j.keyField
 	return o
+}
+
+// doubt is for a record that may have been written, and whose repeat could double it.
+func (j *judge) doubt(r record, p store.Problem) store.Outcome {
+	return store.Outcome{
+		Seq: r.Seq, Verdict: store.Doubt, Problem: &p, Skip: j.object.Skip,
+		Sent: true, SentKey: r.SentKey, Hold: j.cfg.REST.LateWindow,
+	}
 }
 
 // answer is the outcome of a record that the org has answered on its own.

@@ -52,7 +52,10 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 		return b, nil
 	}
 	for _, c := range claimed {
-		c.Sent = c.Sent || when == found
+		if when == found {
+			c.Sent, c.Restored = true, false
+			c.SentKey, _ = readKeyNote(a.Note)
+		}
 		r, problem, err := d.record(ctx, b, c)
 		switch {
 		case err != nil:
@@ -74,8 +77,8 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 // unfit is the outcome of an event that can't be sent as it stands. One that may
 // have been sent before, when it was fit, is not known to have had no effect.
 func (b *batch) unfit(r record, p store.Problem) store.Outcome {
-	if b.late && !b.idempotent {
-		return b.ambiguous(r, p)
+	if b.late && !b.repeats(r) {
+		return b.doubt(r, p)
 	}
 	return b.fail(r, p)
 }
@@ -262,9 +265,8 @@ func (b *batch) sift() {
 // withhold says why a record must not be sent by this attempt, if there is a reason.
 func (b *batch) withhold(r record, seen map[string]bool) (store.Outcome, bool) {
 	switch {
-	case r.Sent && !b.idempotent:
-		o := b.ambiguous(r, store.Problem{Code: codeTransport, Message: "an earlier sending may have reached the org; a repeat could double the record"})
-		return o, true
+	case r.Sent && !b.repeats(r):
+		return b.doubt(r, store.Problem{Code: codeTransport, Message: "an earlier sending may have reached the org; a repeat could double the record"}), true
 	case b.ways.stranded():
 		return b.fail(r, *invalid("the object's headers go by REST only, and by REST a create needs key_field or create_via: rest")), true
 	case b.Kind == store.KindREST && !b.ways.rest:
@@ -278,6 +280,17 @@ func (b *batch) withhold(r record, seen map[string]bool) (store.Outcome, bool) {
 	}
 	seen[r.name] = true
 	return store.Outcome{}, false
+}
+
+// repeats reports whether what was sent of a record before is recognised if it is
+// sent again. A create is by the field that carried its key, which the
+// configuration may have changed since; of a restored store's nothing is known
+// but today's.
+func (b *batch) repeats(r record) bool {
+	if b.route.Operation != opCreate || r.Restored {
+		return b.idempotent
+	}
+	return b.idempotent && strings.EqualFold(r.SentKey, b.keyField)
 }
 
 // misrouted is for what a REST attempt claimed though only a job may carry it, as

@@ -61,9 +61,9 @@ func (d *Dispatcher) resume(ctx context.Context, a store.Attempt) error {
 // time gets one more try.
 func isCrashLoop(a store.Attempt, claimed []store.Claimed) bool {
 	if len(claimed) == 1 {
-		return a.Starts > crashLoop
+		return a.Crashes > crashLoop
 	}
-	return a.Starts >= crashLoop
+	return a.Crashes >= crashLoop
 }
 
 // held reads what an attempt still holds, also when the dispatcher is stopping.
@@ -88,6 +88,7 @@ func (d *Dispatcher) putBack(ctx context.Context, a store.Attempt, claimed []sto
 	}
 	for _, c := range claimed {
 		c.Sent = true
+		c.SentKey, _ = readKeyNote(a.Note)
 		b.records = append(b.records, record{Claimed: c})
 	}
 	return d.giveBack(ctx, b, "the daemon was stopped")
@@ -166,15 +167,19 @@ func (d *Dispatcher) isolate(ctx context.Context, a store.Attempt, claimed []sto
 	b := &batch{Attempt: a, judge: judge{cfg: d.config(), route: a.Route, object: d.config().object(a.Route.Object), late: a.Kind == store.KindREST}}
 	d.log.Error("attempt was found unfinished again and again; its events are tried one by one",
 		"attempt", string(a.ID), "object", a.Route.Object, "records", len(claimed))
-	p := store.Problem{Code: codePoison, Message: fmt.Sprintf("the daemon went down %d times with this event in its hands", a.Starts)}
+	p := store.Problem{Code: codePoison, Message: fmt.Sprintf("the daemon went down %d times with this event in its hands", a.Crashes)}
 	for _, c := range claimed {
 		r := record{Claimed: c}
+		if b.late {
+			r.Sent = true
+			r.SentKey, _ = readKeyNote(a.Note)
+		}
 		if len(claimed) == 1 {
 			b.settled = append(b.settled, b.fail(r, p))
 			continue
 		}
 		o := b.unsent(r)
-		o.MaxBatch, o.Sent = 1, r.Sent || b.late
+		o.MaxBatch = 1
 		b.settled = append(b.settled, o)
 	}
 	return d.settle(ctx, b, b.settled, "crash loop")

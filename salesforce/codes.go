@@ -130,9 +130,13 @@ func classInside(message string) (Class, bool) {
 	}
 	for _, word := range strings.FieldsFunc(message, notOfCode) {
 		c, ok := codeIndex[word]
-		if ok && !isWrapper(word) {
-			return c.Class, true
+		if !ok || isWrapper(word) {
+			continue
 		}
+		if c.Class == Auth || c.Class == PauseOrg || c.Class == PauseQuota {
+			return Split, true // of what the automation called; the org itself has answered
+		}
+		return c.Class, true
 	}
 	return 0, false
 }

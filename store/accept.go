@@ -52,10 +52,11 @@ func (p *putOp) prepare(i int, e *Event) {
 	p.size += len(rec)
 }
 
-// refuse answers every event that would have been stored.
-func (p *putOp) refuse(err error) {
+// refuse answers every event that would have been stored by the transaction that
+// failed, of which next would have been the first, and every repeat of one.
+func (p *putOp) refuse(err error, next Seq) {
 	for i := range p.results {
-		if r := &p.results[i]; r.Err == nil && !r.Duplicate {
+		if r := &p.results[i]; r.Err == nil && (!r.Duplicate || r.Seq >= next) {
 			*r = PutResult{Err: err}
 		}
 	}

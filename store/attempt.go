@@ -96,11 +96,15 @@ func (s *Store) Hold(ctx context.Context) (Term, error) {
 			a := s.attempts[id]
 			next := a.Attempt
 			next.Starts++
+			if s.crashed || gen > 1 { // a holder before this one is gone without a word
+				next.Crashes++
+			}
 			if err := t.putAttempt(next); err != nil {
 				return err
 			}
-			t.post = append(t.post, func() { a.Starts = next.Starts })
+			t.post = append(t.post, func() { a.Starts, a.Crashes = next.Starts, next.Crashes })
 		}
+		t.post = append(t.post, func() { s.crashed = false })
 		t.wake = true
 		t.post = append(t.post, func() { s.term.Store(gen) })
 		return t.renewHolds()
@@ -117,6 +121,9 @@ func (t *txn) renewHolds() error {
 	var keys [][]byte
 	c := b.Cursor()
 	for k, _ := c.Seek(u64key(uint64(t.now) + 1)); k != nil; k, _ = c.Next() {
+		if string(k[:8]) >= string(u64key(uint64(t.now+t.s.opts.LateWindow))) {
+			break // runs longer anyhow
+		}
 		keys = append(keys, slices.Clone(k)) // those that have ended stay so
 	}
 	for _, k := range keys {
@@ -196,12 +203,15 @@ func (s *Store) claimed(tx *bolt.Tx, seq Seq, work time.Duration) (Claimed, erro
 func (s *Store) claimedOf(seq Seq, h *recHeader, n *note, work time.Duration) Claimed {
 	c := Claimed{
 		Seq: seq, Key: string(h.key), Source: string(h.source), Head: slices.Clone(h.head),
-		Payload: slices.Clone(h.payload), Age: work - h.work, Sent: seq < s.num.SentBelow,
+		Payload: slices.Clone(h.payload), Age: work - h.work, Restored: seq < s.num.SentBelow,
 	}
+	c.Sent = c.Restored
 	if n == nil {
 		return c
 	}
-	c.Attempts, c.Sent, c.Target = n.Attempts, c.Sent || n.Sent, n.Target
+	c.Restored = c.Restored && n.Absent < s.num.SentBelow && !n.Sent
+	c.Sent, c.SentKey = n.Sent || c.Restored, n.SentKey
+	c.Attempts, c.Target = n.Attempts, n.Target
 	c.Age = work - max(h.work, n.Work)
 	if n.Edited {
 		c.Payload = slices.Clone(n.Payload)

@@ -114,7 +114,7 @@ const lookBound = 1 << 14
 
 // outcomeBytes is what one failed event may need beside its record: a note with
 // the org's message, its entries in the indexes, a line of the feed.
-const outcomeBytes = 4 << 10
+const outcomeBytes = 16 << 10
 
 // outcomeRoom is how many more events may be in flight so that the outcome of
 // each can be recorded in what is left of the size limit; one always may.
@@ -156,7 +156,7 @@ func (t *txn) claim(id AttemptID, spec ClaimSpec) (Attempt, []Claimed, error) {
 	a := &attempt{
 		Attempt: Attempt{
 			ID: id, Kind: spec.Kind, Route: spec.Route, Phase: PhaseClaimed,
-			Claimed: len(p.held), StartedAt: microTime(t.wall),
+			Claimed: len(p.held), StartedAt: microTime(t.wall), Note: spec.Note,
 		},
 		lanes: map[Seq]uint64{}, entries: map[Seq]*entry{},
 	}

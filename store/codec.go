@@ -190,6 +190,14 @@ func decodeRec(v []byte) (h recHeader, err error) {
 	return h, nil
 }
 
+// recNames reads route and lane of a record that can't be decoded otherwise.
+func recNames(v []byte) (route uint32, lane uint64) {
+	if len(v) < recFixed+len(Digest{})+8 {
+		return ^uint32(0), 0
+	}
+	return binary.BigEndian.Uint32(v[recRouteAt:]), binary.BigEndian.Uint64(v[recFixed+len(Digest{}):])
+}
+
 // note is what happened to an event beside the usual way.
 type note struct {
 	State    State         `json:"s"`
@@ -202,7 +210,9 @@ type note struct {
 	MaxBatch int           `json:"m,omitempty"`
 	RESTOnly bool          `json:"o,omitempty"`
 	Sent     bool          `json:"t,omitempty"`
-	Located  bool          `json:"l,omitempty"` // Route and Target replace those of the record
+	SentKey  string        `json:"tk,omitempty"`
+	Absent   Seq           `json:"ta,omitempty"` // SentBelow when it was found not to have arrived
+	Located  bool          `json:"l,omitempty"`  // Route and Target replace those of the record
 	Route    uint32        `json:"u,omitempty"`
 	Target   string        `json:"g,omitempty"`
 	NoExpiry bool          `json:"e,omitempty"`

@@ -26,6 +26,7 @@ func (s *Store) Sweep(ctx context.Context, term Term) (more bool, err error) {
 		name string
 		step func(*txn) (bool, error)
 	}{
+		{"set aside what can't be read", (*txn).sweepBad},
 		{"end holds", (*txn).sweepHolds},
 		{"expire events", (*txn).sweepExpiry},
 		{"drop times that passed", (*txn).sweepDue},
@@ -49,6 +50,27 @@ func (s *Store) Sweep(ctx context.Context, term Term) (more bool, err error) {
 		}
 	}
 	return more, nil
+}
+
+// sweepBad lists records as failed that the look-ahead could not decode.
+func (t *txn) sweepBad() (bool, error) {
+	bad := t.s.win.bad[:min(len(t.s.win.bad), sweepStep)]
+	for _, seq := range bad {
+		v := t.tx.Bucket(bRec).Get(seqKey(seq))
+		_, err := decodeRec(v)
+		if v == nil || err == nil || t.s.inflight[seq] != nil || t.tx.Bucket(bStuck).Get(seqKey(seq)) != nil {
+			continue
+		}
+		route, lane := recNames(v)
+		if int(route) >= len(t.s.routes) {
+			continue // not even its route is left; check lists it
+		}
+		if err := t.quarantine(seq, route, lane, Pending, err); err != nil {
+			return false, err
+		}
+	}
+	t.post = append(t.post, func() { t.s.win.bad = t.s.win.bad[len(bad):] })
+	return len(bad) == sweepStep, nil
 }
 
 // sweepHolds removes holds that have ended.

@@ -219,7 +219,7 @@ func (t *txn) resolve(x *moved, m Move, r Resolution) error {
 		if err := t.notSuperseded(x); err != nil {
 			return err
 		}
-		n.Sent = false
+		n.Sent, n.SentKey, n.Absent = false, "", t.num.SentBelow
 		return t.backToPending(x, m, nil)
 	}
 	n.log(transition{At: t.wall, From: InDoubt, To: Delivered, By: m.By})

@@ -197,6 +197,13 @@ func (n *note) travelled(a *attempt) {
 	n.Kind, n.Attempt, n.Job, n.SentAt = a.Kind, a.ID, a.JobID, unixMicro(a.StartedAt)
 }
 
+// sent notes that the org may have seen the event.
+func (n *note) sent(o *Outcome) {
+	if o.Sent {
+		n.Sent, n.SentKey = true, o.SentKey
+	}
+}
+
 func (t *txn) problem(n *note, p *Problem, id AttemptID) {
 	if p != nil {
 		n.Error = &LastError{Problem: *p, At: microTime(t.wall), AttemptID: id}
@@ -284,7 +291,8 @@ func (t *txn) stick(a *attempt, o *Outcome, h *recHeader, n *note) error {
 	}
 	n.Attempts++
 	n.travelled(a)
-	n.Sent = n.Sent || o.Verdict == Doubt || o.Sent
+	n.sent(o)
+	n.Sent = n.Sent || o.Verdict == Doubt
 	n.Matches = o.Matches
 	state := Failed
 	if o.Verdict == Doubt {
@@ -368,7 +376,7 @@ func (t *txn) again(a *attempt, o *Outcome, h *recHeader, n *note) error {
 		n.MaxBatch = 0
 	}
 	n.RESTOnly = n.RESTOnly || o.RESTOnly
-	n.Sent = n.Sent || o.Sent
+	n.sent(o)
 	if o.Verdict == Reroute {
 		route, err := t.routeID(o.Route)
 		if err != nil {

@@ -171,6 +171,7 @@ func (s *Store) startGeneration() error {
 	}
 	s.num.Generation = gen
 	wasClean := s.num.Clean
+	s.crashed = !wasClean
 	s.num.Clean = false
 	err := s.db.Update(func(tx *bolt.Tx) error {
 		facts, err := json.Marshal(s.facts)

@@ -85,7 +85,8 @@ type Store struct {
 	busy     map[uint64]Seq // lanes that are in flight
 	attempts map[AttemptID]*attempt
 	full     bool
-	applied  int // id of the newest transaction that memory follows
+	crashed  bool // the process before ended without Close; until the first Hold
+	applied  int  // id of the newest transaction that memory follows
 
 	win     *window // the writer's alone
 	term    atomic.Uint64

@@ -146,6 +146,7 @@ type ClaimSpec struct {
 	Kind       Kind
 	MaxRecords int
 	MaxBytes   int64
+	Note       string // kept with the attempt from its claim on
 }
 
 // Attempt is one REST request or one bulk job with the events it holds.
@@ -156,6 +157,7 @@ type Attempt struct {
 	Phase       Phase
 	JobID       string
 	Starts      int // how many starts of the daemon found it unfinished
+	Crashes     int // how many of these found that the holder before had not ended in order
 	Claimed     int // events at the start
 	Succeeded   int
 	Failed      int
@@ -175,6 +177,8 @@ type Claimed struct {
 	Attempts   int           // charged before this one
 	Age        time.Duration // since acceptance (or the operator's retry), pauses not counted
 	Sent       bool          // an earlier attempt may have reached the org
+	SentKey    string        // what made that sending recognisable, as Outcome.SentKey said
+	Restored   bool          // Sent only because the store came from a backup
 	Target     string        // record Id that a query found, stored before the write
 	FirstError *Problem      // last error so far, nil if none
 }
@@ -219,7 +223,8 @@ type Outcome struct {
 	Charge   bool          // Again: counts as an attempt
 	MaxBatch int           // Again: largest batch it may travel in; 0 keeps the bound it had, -1 lifts it
 	RESTOnly bool          // Again: a job can't carry it
-	Sent     bool          // Again: the org may have seen it
+	Sent     bool          // the org may have seen it; kept with the event, whatever the verdict
+	SentKey  string        // with Sent: what makes that sending recognisable, as a field that carried the key
 
 	// Hold keeps the followers of its lane back for this long, whatever
 	// becomes of the event itself (late window). Any verdict.

@@ -76,6 +76,7 @@ type window struct {
 	due     []byte         // keys up to here are taken up
 	wdue    []byte
 	held    []byte // holds up to here have ended, and whom they held was woken
+	bad     []Seq  // could not be decoded
 	seenAt  int64  // wall time of the last look at wdue
 }
 
@@ -462,7 +463,8 @@ func (t *taker) takeUp(seq Seq) {
 	}
 	h, err := decodeRec(rec)
 	if err != nil {
-		return // check lists it
+		w.bad = append(w.bad, seq) // the next Sweep sets it aside
+		return
 	}
 	st := w.streams[h.stream]
 	if st == nil || h.lane != 0 && seq > st.scanned {

@@ -117,7 +117,7 @@ func (s *Store) commitPuts(first *op) (next *op) {
 	err := s.commit(func(t *txn) error { return t.puts(group) })
 	for _, o := range group {
 		if err != nil {
-			o.put.refuse(err)
+			o.put.refuse(err, s.num.Next)
 		}
 		o.done <- unlessFull(err)
 	}

@@ -215,7 +215,7 @@ func (r *rig) picture() (p picture) {
 	}
 	for _, a := range as {
 		a.StartedAt, a.EndedAt = a.StartedAt.Round(slack), a.EndedAt.Round(slack)
-		a.Starts = 0 // a new term may count as one
+		a.Starts, a.Crashes = 0, 0 // a new term may count as one
 		p.Attempts = append(p.Attempts, a)
 	}
 	p.Feed, _ = r.outcomes("")

@@ -41,7 +41,7 @@ type authority struct {
 func newAuthority(cfg Config, c *clock, o *org) *authority {
 	return &authority{
 		cfg: cfg, clock: c, org: o,
-		rng:     rand.New(rand.NewPCG(cfg.Seed, 0x70c)),
+		rng:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), // not of the seed: no start gives out the tokens of another
 		tokens:  make(map[string]time.Time),
 		refresh: cfg.RefreshToken,
 		jtis:    make(map[string]time.Time),

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -86,37 +83,8 @@ func simulatorFiles(cfg *simulator.Config, schema, publicKey string) error {
 	if err != nil {
 		return err
 	}
-	if cfg.PublicKey, err = parsePublicKey(text); err != nil {
-		return fmt.Errorf("public key %s: %w", publicKey, err)
+	if cfg.PublicKey, err = simulator.ParsePublicKey(text); err != nil {
+		return fmt.Errorf("%s: %w", publicKey, err)
 	}
 	return nil
-}
-
-// parsePublicKey reads a public key, or the certificate that was uploaded to
-// the org with it.
-func parsePublicKey(text []byte) (*rsa.PublicKey, error) {
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, errors.New("no PEM block found")
-	}
-	var key any
-	var err error
-	switch block.Type {
-	case "CERTIFICATE":
-		var cert *x509.Certificate
-		if cert, err = x509.ParseCertificate(block.Bytes); err == nil {
-			key = cert.PublicKey
-		}
-	case "RSA PUBLIC KEY":
-		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
-	default:
-		key, err = x509.ParsePKIXPublicKey(block.Bytes)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if rsaKey, ok := key.(*rsa.PublicKey); ok {
-		return rsaKey, nil
-	}
-	return nil, fmt.Errorf("%T is not an RSA key", key)
 }

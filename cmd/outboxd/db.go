@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -48,6 +49,9 @@ func (c *cli) backup() *cobra.Command {
 
 // backupTo makes the file only once the copy is whole and on the disk.
 func backupTo(ctx context.Context, d *client.Client, path string) (n int64, err error) {
+	if _, err := os.Lstat(path); err == nil {
+		return 0, existing(path)
+	}
 	part := path + ".part"
 	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -59,9 +63,17 @@ func backupTo(ctx context.Context, d *client.Client, path string) (n int64, err 
 		return 0, err
 	}
 	if err := os.Link(part, path); err != nil { // unlike a rename it replaces nothing
+		if errors.Is(err, fs.ErrExist) {
+			return 0, existing(path)
+		}
 		return 0, err
 	}
 	return n, fsx.SyncFolder(filepath.Dir(path))
+}
+
+// existing refuses a backup in the place of another file.
+func existing(path string) error {
+	return hinted(&fs.PathError{Op: "backup", Path: path, Err: fs.ErrExist}, "a backup replaces nothing: name another file, or remove this one")
 }
 
 func (c *cli) check() *cobra.Command {

@@ -136,10 +136,21 @@ func unreachableHint(err error) string {
 	return "is the daemon running? OUTBOXD_SOCKET names its socket"
 }
 
-// problemHint is what the table of codes says to do.
+// hints are for those who use the commands, where what the table of codes says to do is for those who use the socket.
+var hints = map[api.Code]string{
+	api.CodeUnknownKey:   "check the key; outboxd ls lists the events",
+	api.CodeNotFound:     "outboxd attempts lists those that are kept",
+	api.CodeWrongState:   "outboxd show KEY tells its state",
+	api.CodeInvalidQuery: "repair what it names",
+}
+
+// problemHint is what the table of codes says to do, in the words of the command line.
 func problemHint(p *client.Problem) string {
 	if p.Code == "" {
 		return ""
+	}
+	if hint, ok := hints[api.Code(p.Code)]; ok {
+		return hint
 	}
 	hint := api.Code(p.Code).Info().Do
 	return strings.ToLower(hint[:1]) + strings.TrimSuffix(hint[1:], ".")

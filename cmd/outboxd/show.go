@@ -56,7 +56,7 @@ func (c *cli) showStatus(s api.Status) error {
 	f.add("accepting", fmt.Sprintf("%.1f/s", s.Rates.AcceptedPerSecond))
 	f.add("delivering", fmt.Sprintf("%.1f/s", s.Rates.DeliveredPerSecond))
 	if b := s.APIBudget; b != nil {
-		f.add("API calls", fmt.Sprintf("%s of %s used, %s left to others", c.number(b.Used), c.number(b.Max), c.number(b.Reserve)))
+		f.add("API calls", fmt.Sprintf("%s of %s used, %s kept for others", c.number(b.Used), c.number(b.Max), c.number(b.Reserve)))
 	}
 	f.styled("store", storeText(s.Store), storeStyle(s.Store))
 	if err := f.table.Flush(); err != nil {
@@ -133,7 +133,7 @@ func breakerText(b api.Breaker) string {
 }
 
 func storeText(s api.Store) string {
-	text := fmt.Sprintf("%s, of these %s free, may grow to %s", term.Bytes(s.Bytes), term.Bytes(s.FreeBytes), term.Bytes(s.MaxBytes))
+	text := fmt.Sprintf("%s on disk, %s of it free, may grow to %s", term.Bytes(s.Bytes), term.Bytes(s.FreeBytes), term.Bytes(s.MaxBytes))
 	if s.Full {
 		text += ": full, refuses events"
 	}
@@ -275,7 +275,7 @@ func eventTimes(f facts, d api.Document) {
 
 func eventError(f facts, d api.Document) {
 	if e := d.LastError; e != nil {
-		f.styled("error", e.Code+": "+e.Message, term.Red)
+		f.styled("last error", e.Code+": "+e.Message, term.Red)
 		f.add("error fields", strings.Join(e.Fields, " "))
 		f.moment("error at", e.At)
 	}

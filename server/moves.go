@@ -45,7 +45,11 @@ func (s *Server) audit(r *http.Request, verb string, args ...any) {
 // moved answers a move of one event.
 func (s *Server) moved(w http.ResponseWriter, r *http.Request, verb, key string, record store.Record, err error) error {
 	if errors.Is(err, store.ErrTransition) {
-		p := api.CodeWrongState.Problem(verb + " does not lead from the state that the event is in")
+		detail := verb + " does not lead from the state that the event is in"
+		if now, err := s.outbox.Get(r.Context(), key); err == nil {
+			detail = verb + " does not lead from the state that the event is in: " + now.State.String()
+		}
+		p := api.CodeWrongState.Problem(detail)
 		p.Key = key
 		return p
 	}

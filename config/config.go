@@ -74,7 +74,8 @@ type Auth struct {
 
 // Store is the outbox on disk.
 type Store struct {
-	// The database file. Its folder also holds the lock file and the ballast.
+	// The database file; a relative path begins in the folder where the daemon is started. Its folder also holds the
+	// lock file and the ballast.
 	Path string `yaml:"path"`
 	// The file is never longer than this. When it is full, new events are refused
 	// with 507 and nothing that was accepted is lost.

@@ -24,7 +24,7 @@ const docHead = `# Configuration
 One YAML file, ` + "`/etc/outboxd/outboxd.yaml`" + ` unless ` + "`--config` or `OUTBOXD_CONFIG`" + ` names another. Every
 key has a default, and an empty file is a configuration: outboxd then accepts events and keeps them.
 
-The file is read strictly. A key that does not exist, a value that makes no sense, or a secret that others could
+The file is read strictly. A key that does not exist, a value that makes no sense, or a secret's file that others could
 read keeps the daemon from starting, and ` + "`outboxd config check`" + ` tells all mistakes at once, each with its line, its
 column and a remedy:
 
@@ -53,6 +53,7 @@ Each secret is written out in the file or, better, kept in a file of its own tha
 relative path is looked for in ` + "`$CREDENTIALS_DIRECTORY`" + ` first, which is where systemd puts what ` + "`LoadCredential`" + `
 names, then beside the configuration file. Outside the credentials folder such a file must belong to the daemon's user
 or to root, and nobody else may have any right to it (` + "`chmod 0600`" + `). White space around the secret is dropped.
+Who can read a configuration is not looked at: one with a secret written out in it is yours to close (` + "`chmod 0600`" + `).
 
 ## Later releases
 

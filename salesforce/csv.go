@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -73,20 +72,6 @@ func NewTable(spec JobSpec, obj *Object, rows []Row) (*Table, []RowError) {
 		t.Cells[i] = line
 	}
 	return t, refused
-}
-
-// Columns returns the columns that the row alone would have, sorted, to tell rows of the same shape.
-func Columns(spec JobSpec, obj *Object, row Row) ([]string, error) {
-	cells, err := (&flattener{spec: spec, obj: obj}).flatten(row)
-	if err != nil {
-		return nil, err
-	}
-	columns := make([]string, len(cells))
-	for i, c := range cells {
-		columns[i] = c.column
-	}
-	slices.Sort(columns)
-	return columns, nil
 }
 
 // WriteCSV writes the table as the Bulk API reads it best: UTF-8 without a mark, every cell quoted, lines ended by LF.

@@ -51,11 +51,3 @@ func Duration(d time.Duration) string {
 		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
 	}
 }
-
-// Moment writes a time in local time to the second; "" for the zero time.
-func Moment(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Local().Format("2006-01-02 15:04:05")
-}

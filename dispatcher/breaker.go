@@ -83,8 +83,10 @@ type breaker struct {
 }
 
 func newBreaker(initial, limit time.Duration, now func() time.Time) *breaker {
-	return &breaker{initial: initial, limit: limit, now: now,
-		fault: BreakerStatus{State: BreakerClosed}, change: make(chan struct{})}
+	return &breaker{
+		initial: initial, limit: limit, now: now,
+		fault: BreakerStatus{State: BreakerClosed}, change: make(chan struct{}),
+	}
 }
 
 // status is what to show: a condition hides a fault.

@@ -18,8 +18,10 @@ type job struct {
 	*batch
 	table *salesforce.Table
 	empty bool // this run made the job at the org, and has sent it nothing yet
-	tries int  // jobs made in vain by this run
-	over  bool // settled or given back
+	// uploaded: this run has sent it its data, and has not tried to close it yet
+	uploaded bool
+	tries    int  // jobs made in vain by this run
+	over     bool // settled or given back
 }
 
 const (
@@ -211,6 +213,7 @@ func (d *Dispatcher) stepUpload(ctx context.Context, j *job) error {
 		return d.replace(ctx, j, err)
 	}
 	j.slim()
+	j.uploaded = true
 	return d.advance(ctx, j, "T3", store.PhaseClosing, store.PhaseData{})
 }
 
@@ -275,9 +278,16 @@ func (d *Dispatcher) discard(ctx context.Context, id string) (dead bool, err err
 	}
 }
 
-// stepClose is N3 and T4. Only the state that the job then has decides, not the
-// answer: Open is closed again, everything else is on its way.
+// stepClose is N3 and T4. What the job's state then is decides: Open is closed
+// again, everything else is on its way. Where this run has just uploaded, the
+// state is known before, and an answer that tells the one after spares a look.
 func (d *Dispatcher) stepClose(ctx context.Context, j *job) error {
+	if j.uploaded {
+		j.uploaded = false
+		if seen, err := d.close(ctx, j); err == nil && seen.State != "" && seen.State != salesforce.StateOpen {
+			return d.advance(ctx, j, "T4", store.PhaseProcessing, store.PhaseData{})
+		}
+	}
 	wait := pause{j.cfg.Bulk.PollMin, j.cfg.Bulk.PollMax}
 	for refused := 0; ; {
 		seen, err := d.ask(ctx, j)
@@ -293,7 +303,7 @@ func (d *Dispatcher) stepClose(ctx context.Context, j *job) error {
 				return err
 			})
 		case err == nil:
-			err = d.close(ctx, j)
+			_, err = d.close(ctx, j)
 			if err == nil {
 				continue
 			}
@@ -309,13 +319,14 @@ func (d *Dispatcher) stepClose(ctx context.Context, j *job) error {
 }
 
 // close is N3.
-func (d *Dispatcher) close(ctx context.Context, j *job) error {
-	return d.call(ctx, writing, func(ctx context.Context) error {
+func (d *Dispatcher) close(ctx context.Context, j *job) (seen salesforce.Job, err error) {
+	err = d.call(ctx, writing, func(ctx context.Context) (err error) {
 		crashpoint("N3.before")
-		_, err := d.org.CloseJob(ctx, j.JobID)
+		seen, err = d.org.CloseJob(ctx, j.JobID)
 		crashpoint("N3.after")
 		return err
 	})
+	return seen, err
 }
 
 // ask asks for the job's state.
@@ -347,7 +358,7 @@ func (d *Dispatcher) stepPoll(ctx context.Context, j *job) error {
 			return d.stepSettle(ctx, j, seen)
 		case seen.State == salesforce.StateOpen:
 			// An old answer, perhaps. Closing it once more can't do harm: a job runs once.
-			if err := d.close(ctx, j); err != nil {
+			if _, err := d.close(ctx, j); err != nil {
 				d.log.Debug("job is not known closed", "attempt", string(j.ID), "job", j.JobID, "err", err)
 			}
 		}

@@ -82,9 +82,18 @@ func chaosEvent(rng *rand.Rand, n int) string {
 
 func chaosFaults(rng *rand.Rand) (list []simulator.Fault) {
 	dos := []simulator.Fault{
-		{Do: "drop_before"}, {Do: "drop_after"}, {Do: "html", Status: 503}, {Do: "html_after", Status: 500}, {Do: "cut", Part: 0.4},
-		{Do: "error_after", Status: 500, Code: "UNKNOWN_EXCEPTION"}, {Do: "expire_token"}, {Do: "lock"}, {Do: "short", Part: 0.6},
-		{Do: "fail_job", Part: 0.5}, {Do: "slow_job", Delay: 20 * time.Millisecond}, {Do: "delay_after", Delay: 20 * time.Millisecond},
+		{Do: "drop_before"},
+		{Do: "drop_after"},
+		{Do: "html", Status: 503},
+		{Do: "html_after", Status: 500},
+		{Do: "cut", Part: 0.4},
+		{Do: "error_after", Status: 500, Code: "UNKNOWN_EXCEPTION"},
+		{Do: "expire_token"},
+		{Do: "lock"},
+		{Do: "short", Part: 0.6},
+		{Do: "fail_job", Part: 0.5},
+		{Do: "slow_job", Delay: 20 * time.Millisecond},
+		{Do: "delay_after", Delay: 20 * time.Millisecond},
 	}
 	for range rng.IntN(5) {
 		f := dos[rng.IntN(len(dos))]

@@ -110,8 +110,14 @@ func (r *rig) effects(tr traffic) {
 // TestFaults loses, garbles and refuses each call of each way once and twice.
 func TestFaults(t *testing.T) {
 	faults := []simulator.Fault{
-		{Do: "drop_before"}, {Do: "drop_after"}, {Do: "html", Status: 503}, {Do: "html_after", Status: 502}, {Do: "error_after", Status: 500, Code: "UNKNOWN_EXCEPTION"},
-		{Do: "expire_token"}, {Do: "cut", Part: 0.5}, {Do: "status", Status: 503, Code: "SERVER_UNAVAILABLE", Message: "busy"},
+		{Do: "drop_before"},
+		{Do: "drop_after"},
+		{Do: "html", Status: 503},
+		{Do: "html_after", Status: 502},
+		{Do: "error_after", Status: 500, Code: "UNKNOWN_EXCEPTION"},
+		{Do: "expire_token"},
+		{Do: "cut", Part: 0.5},
+		{Do: "status", Status: 503, Code: "SERVER_UNAVAILABLE", Message: "busy"},
 		{Do: "status", Status: 500, Code: "UNKNOWN_EXCEPTION", Message: "ErrorId: 1"},
 	}
 	for _, tr := range traffics() {

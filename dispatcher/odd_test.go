@@ -217,8 +217,10 @@ func TestRetriedByTheOrg(t *testing.T) {
 			return false
 		}
 		if kind == "failed" {
-			return append(rows, salesforce.ResultRow{Code: "DUPLICATE_VALUE", Cells: []string{"c-0000"},
-				Message: "duplicate value found: Outbox_Key__c duplicates value on record with id: 0035e00000Kp7Qa"})
+			return append(rows, salesforce.ResultRow{
+				Code: "DUPLICATE_VALUE", Cells: []string{"c-0000"},
+				Message: "duplicate value found: Outbox_Key__c duplicates value on record with id: 0035e00000Kp7Qa",
+			})
 		}
 		kept := rows[:0]
 		for _, r := range rows {

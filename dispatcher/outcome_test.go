@@ -15,8 +15,10 @@ import (
 )
 
 func newJudge(operation string, idempotent bool, size int) *judge {
-	return &judge{cfg: Config{Chance: func() float64 { return 1 }}.defaulted(), route: store.Route{Object: "Contact", Operation: operation, ExternalID: "Shop_Id__c"},
-		idempotent: idempotent, size: size}
+	return &judge{
+		cfg: Config{Chance: func() float64 { return 1 }}.defaulted(), route: store.Route{Object: "Contact", Operation: operation, ExternalID: "Shop_Id__c"},
+		idempotent: idempotent, size: size,
+	}
 }
 
 func TestJudge_Answer(t *testing.T) {
@@ -50,13 +52,25 @@ func TestJudge_Answer(t *testing.T) {
 		{"a delete of what is gone, never sent", newJudge(opDelete, true, 5), first, salesforce.Result{Code: "ENTITY_IS_DELETED"}, store.Fail, "ENTITY_IS_DELETED", nil},
 		{"a delete in a job that the org retried", retriedDelete, first, salesforce.Result{Code: "ENTITY_IS_DELETED"}, store.Deliver, "", nil},
 		{"an update of what is gone", newJudge(opUpdate, true, 5), sent, salesforce.Result{Code: "ENTITY_IS_DELETED"}, store.Fail, "ENTITY_IS_DELETED", nil},
-		{"a lock: smaller and charged", newJudge(opUpdate, true, 100), first, salesforce.Result{Code: "UNABLE_TO_LOCK_ROW"}, store.Again, "UNABLE_TO_LOCK_ROW",
-			func(o store.Outcome) bool { return o.Charge && o.MaxBatch == 50 && o.Delay == time.Second }},
-		{"a trigger: halves, not charged", newJudge(opUpdate, true, 100), first, salesforce.Result{Code: "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", Message: "T: Too many SOQL queries: 101"}, store.Again, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
-			func(o store.Outcome) bool { return !o.Charge && o.MaxBatch == 50 }},
+		{
+			"a lock: smaller and charged", newJudge(opUpdate, true, 100), first,
+			salesforce.Result{Code: "UNABLE_TO_LOCK_ROW"},
+			store.Again, "UNABLE_TO_LOCK_ROW",
+			func(o store.Outcome) bool { return o.Charge && o.MaxBatch == 50 && o.Delay == time.Second },
+		},
+		{
+			"a trigger: halves, not charged", newJudge(opUpdate, true, 100), first,
+			salesforce.Result{Code: "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", Message: "T: Too many SOQL queries: 101"},
+			store.Again, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+			func(o store.Outcome) bool { return !o.Charge && o.MaxBatch == 50 },
+		},
 		{"a trigger, alone", newJudge(opUpdate, true, 1), first, salesforce.Result{Code: "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", Message: "boom"}, store.Fail, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", nil},
-		{"twice in one call: alone", newJudge(opUpsert, true, 100), first, salesforce.Result{Code: "DUPLICATE_VALUE", Message: "Duplicate external id specified: a"}, store.Again, "DUPLICATE_VALUE",
-			func(o store.Outcome) bool { return !o.Charge && o.MaxBatch == 1 }},
+		{
+			"twice in one call: alone", newJudge(opUpsert, true, 100), first,
+			salesforce.Result{Code: "DUPLICATE_VALUE", Message: "Duplicate external id specified: a"},
+			store.Again, "DUPLICATE_VALUE",
+			func(o store.Outcome) bool { return !o.Charge && o.MaxBatch == 1 },
+		},
 		{"an upsert that lost a race: once", newJudge(opUpsert, true, 100), first, salesforce.Result{Code: "DUPLICATE_VALUE", Message: "duplicate value found: Shop_Id__c duplicates value on record with id: 003"}, store.Again, "DUPLICATE_VALUE", nil},
 		{"not twice", newJudge(opUpsert, true, 100), locked, salesforce.Result{Code: "DUPLICATE_VALUE", Message: "duplicate value found: Shop_Id__c duplicates value on record with id: 003"}, store.Fail, "DUPLICATE_VALUE", nil},
 		{"the org's own confusion, create by REST", newJudge(opCreate, false, 10), first, salesforce.Result{Code: "UNKNOWN_EXCEPTION"}, store.Doubt, "UNKNOWN_EXCEPTION", func(o store.Outcome) bool { return o.Hold > 0 }},
@@ -64,8 +78,12 @@ func TestJudge_Answer(t *testing.T) {
 		{"a failed row of a job is a failed row", bulkCreate, first, salesforce.Result{Code: "UNKNOWN_EXCEPTION"}, store.Again, "UNKNOWN_EXCEPTION", func(o store.Outcome) bool { return !o.Sent && o.Hold == 0 }},
 		{"a bad value fails at once", newJudge(opUpsert, true, 100), first, salesforce.Result{Code: "STRING_TOO_LONG", Fields: []string{"LastName"}}, store.Fail, "STRING_TOO_LONG", func(o store.Outcome) bool { return len(o.Problem.Fields) == 1 }},
 		{"so does a missing right", newJudge(opUpsert, true, 100), first, salesforce.Result{Code: "INVALID_FIELD"}, store.Fail, "INVALID_FIELD", nil},
-		{"maintenance is nobody's fault", newJudge(opUpsert, true, 100), sent, salesforce.Result{Code: "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE"}, store.Again, "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE",
-			func(o store.Outcome) bool { return !o.Charge && o.Sent }},
+		{
+			"maintenance is nobody's fault", newJudge(opUpsert, true, 100), sent,
+			salesforce.Result{Code: "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE"},
+			store.Again, "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE",
+			func(o store.Outcome) bool { return !o.Charge && o.Sent },
+		},
 		{"a platform event succeeds with an entry among its errors", newJudge(opCreate, false, 1), first, salesforce.Result{Success: true, ID: "e01000000000001AAA", Code: "OPERATION_ENQUEUED"}, store.Deliver, "", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -97,8 +97,10 @@ func TestPlan(t *testing.T) {
 
 func TestPlan_RoundRobin(t *testing.T) {
 	on := func(object string, oldest time.Duration, running int, served uint64) waiting {
-		return waiting{RouteStat: store.RouteStat{Route: store.Route{Object: object, Operation: opUpdate}, Ready: 900, Oldest: oldest},
-			ways: ways{rest: true}, running: running, served: served}
+		return waiting{
+			RouteStat: store.RouteStat{Route: store.Route{Object: object, Operation: opUpdate}, Ready: 900, Oldest: oldest},
+			ways:      ways{rest: true}, running: running, served: served,
+		}
 	}
 	actions, _, _ := Config{}.defaulted().plan(situation{rest: 4, job: 4, routes: []waiting{
 		on("Busy", time.Hour, 2, 1), on("Served", time.Hour, 0, 9), on("Young", 0, 0, 3), on("Old", time.Minute, 0, 3),

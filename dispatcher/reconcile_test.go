@@ -89,18 +89,48 @@ func TestReconcile_Leftovers(t *testing.T) {
 		want    []Match
 		spare   []int
 	}{
-		{"all of one outcome are theirs", []Line{line("a", ""), line("b", "")},
-			[]Answer{{line("x", ""), "ok"}, {line("y", ""), "ok"}}, []Match{{0, true}, {1, true}}, nil},
-		{"of two outcomes nobody knows whose", []Line{line("a", ""), line("b", "")},
-			[]Answer{{line("x", ""), "ok"}, {line("y", ""), "no"}}, []Match{{-1, false}, {-1, false}}, []int{0, 1}},
-		{"fewer rows than events tell nothing", []Line{line("a", ""), line("b", "")},
-			[]Answer{{line("x", ""), "ok"}}, []Match{{-1, false}, {-1, false}}, []int{0}},
-		{"more rows than events are an alarm", []Line{line("a", "")},
-			[]Answer{{line("a", ""), "ok"}, {line("a", ""), "no"}}, []Match{{0, false}}, []int{1}},
-		{"texts tell rows apart whose numbers came back rounded", []Line{line("Ada 1.005", "Ada"), line("Bob 2.005", "Bob")},
-			[]Answer{{line("Bob 2.01", "Bob"), "no"}, {line("Ada 1.01", "Ada"), "ok"}}, []Match{{1, false}, {0, false}}, nil},
-		{"a success goes before a failure of the same content", []Line{line("a", "")},
-			[]Answer{{line("a", ""), "ok"}, {line("a", ""), "no"}}, []Match{{0, false}}, []int{1}},
+		{
+			"all of one outcome are theirs",
+			[]Line{line("a", ""), line("b", "")},
+			[]Answer{{line("x", ""), "ok"}, {line("y", ""), "ok"}},
+			[]Match{{0, true}, {1, true}},
+			nil,
+		},
+		{
+			"of two outcomes nobody knows whose",
+			[]Line{line("a", ""), line("b", "")},
+			[]Answer{{line("x", ""), "ok"}, {line("y", ""), "no"}},
+			[]Match{{-1, false}, {-1, false}},
+			[]int{0, 1},
+		},
+		{
+			"fewer rows than events tell nothing",
+			[]Line{line("a", ""), line("b", "")},
+			[]Answer{{line("x", ""), "ok"}},
+			[]Match{{-1, false}, {-1, false}},
+			[]int{0},
+		},
+		{
+			"more rows than events are an alarm",
+			[]Line{line("a", "")},
+			[]Answer{{line("a", ""), "ok"}, {line("a", ""), "no"}},
+			[]Match{{0, false}},
+			[]int{1},
+		},
+		{
+			"texts tell rows apart whose numbers came back rounded",
+			[]Line{line("Ada 1.005", "Ada"), line("Bob 2.005", "Bob")},
+			[]Answer{{line("Bob 2.01", "Bob"), "no"}, {line("Ada 1.01", "Ada"), "ok"}},
+			[]Match{{1, false}, {0, false}},
+			nil,
+		},
+		{
+			"a success goes before a failure of the same content",
+			[]Line{line("a", "")},
+			[]Answer{{line("a", ""), "ok"}, {line("a", ""), "no"}},
+			[]Match{{0, false}},
+			[]int{1},
+		},
 		{"nothing sent", nil, nil, []Match{}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -39,8 +39,10 @@ func NewChild(t *testing.T, check func(path, arg string) error) *Child {
 }
 
 // question and answer are the lines between the two processes.
-type question struct{ Path, Arg string }
-type answer struct{ Err string }
+type (
+	question struct{ Path, Arg string }
+	answer   struct{ Err string }
+)
 
 func serve(check func(path, arg string) error) {
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)

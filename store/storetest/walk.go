@@ -132,8 +132,19 @@ func (w *walk) next(string) Fault {
 // the call is repeated with the same arguments, after a fence under a new
 // term, as a caller has to. repeated tells that the first try had taken effect.
 func (w *walk) try(call func() error) (repeated bool, err error) {
-	w.fault = rapid.SampledFrom([]Fault{{}, {}, {}, {}, {}, {}, {}, {}, {}, {},
-		Unavailable, UnknownBefore, UnknownApplied, UnknownApplied, FencedBefore, FencedApplied}).Draw(w.t, "fault")
+	w.fault = rapid.SampledFrom([]Fault{
+		{},
+		{},
+		{},
+		{},
+		{},
+		{},
+		{},
+		{},
+		{},
+		{},
+		Unavailable, UnknownBefore, UnknownApplied, UnknownApplied, FencedBefore, FencedApplied,
+	}).Draw(w.t, "fault")
 	injected := w.fault
 	if injected.Err != nil {
 		w.tracef("  (fault: %v, applied: %v)", injected.Err, injected.Applied)

@@ -141,7 +141,16 @@ func (a *App) actor(g *run.Group, name string, f func(context.Context) error) {
 // serve answers on the socket. The service manager hears of it when the socket
 // accepts, and when it stops to.
 func (a *App) serve(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { a.notify(daemon.SdNotifyStopping) })()
+	told := make(chan struct{})
+	withdraw := context.AfterFunc(ctx, func() {
+		defer close(told)
+		a.notify(daemon.SdNotifyStopping)
+	})
+	defer func() {
+		if !withdraw() {
+			<-told
+		}
+	}()
 	a.server.Ready()
 	socket, http := a.Addr()
 	a.log.Info("accepting", "socket", socket, "http", http, "version", a.version)

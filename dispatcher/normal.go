@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
+	"github.com/outboxd/outboxd/event"
 	"github.com/outboxd/outboxd/salesforce"
 )
 
@@ -56,23 +56,7 @@ func echoesText(f *salesforce.Field) bool {
 // normalKey is the normal form of a value that names a record: texts that differ
 // in letter case only are one, as they are for lanes.
 func normalKey(f *salesforce.Field, text string) string {
-	text = normalCell(f, text)
-	return strings.Map(foldRune, text)
-}
-
-// foldRune maps all letters that simple case folding takes for one to the same.
-func foldRune(r rune) rune {
-	if r < unicode.MaxASCII {
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r
-	}
-	least := r
-	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
-		least = min(least, next)
-	}
-	return unicode.ToLower(least)
+	return event.Fold(normalCell(f, text))
 }
 
 // echoDigits is how many digits of a number survive the org's echo, which is

@@ -21,7 +21,7 @@ import (
 // A lane that is too wide costs only time, one that is too narrow costs the order.
 func (e *Event) LaneKey() string {
 	if e.Lane != "" {
-		return bounded(normalText(e.Lane))
+		return bounded(Fold(e.Lane))
 	}
 	return e.DefaultLane()
 }
@@ -89,11 +89,11 @@ func normalValue(v jsontext.Value) string {
 	if number, ok := normalNumber(text); ok {
 		return number
 	}
-	return normalText(text)
+	return Fold(text)
 }
 
-// normalText trims and folds: texts that differ in letter case only become one.
-func normalText(text string) string {
+// Fold makes texts one that differ in letter case or in blanks around them only.
+func Fold(text string) string {
 	return strings.Map(foldRune, strings.TrimSpace(text))
 }
 

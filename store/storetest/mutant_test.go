@@ -264,7 +264,7 @@ func TestWalk_RefusesBrokenEngines(t *testing.T) {
 			base := MemoryDir(t)
 			open := tt.mutant.open(tt.cfg)
 			if !fails(t, func(tb testing.TB) {
-				rapid.Check(tb, func(rt *rapid.T) { walkOnce(rt, base, open) })
+				rapid.Check(tb, func(rt *rapid.T) { walkOnce(rt, base, open, false) })
 			}) {
 				t.Errorf("100 walks pass")
 			}

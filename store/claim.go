@@ -128,10 +128,10 @@ func (t *txn) claim(id AttemptID, spec ClaimSpec) (Attempt, []Claimed, error) {
 	s.mu.Lock()
 	s.lookAhead(t.tx)
 	t.now = s.clock.now() // later than anything that was just taken up
-	route, known := s.routeIDs[spec.Route]
+	id32, known := s.routeIDs[spec.Route]
 	p := &picker{t: t, spec: spec, recs: t.tx.Bucket(bRec), notes: t.tx.Bucket(bNote), limit: spec.MaxRecords, lanes: map[uint64]bool{}, seqs: map[Seq]bool{}}
 	if known {
-		s.win.queue(route).each(p.offer)
+		s.win.queue(id32).each(p.offer)
 		for _, e := range p.parked {
 			s.win.park(e)
 		}
@@ -223,7 +223,19 @@ func (p *picker) offer(e *entry) (taken, more bool) {
 			return true, true
 		}
 	}
+	if route(&h, n) != e.route {
+		p.gone = append(p.gone, e) // it travels another way by now
+		return true, true
+	}
 	return p.take(e, &h, n, len(rec))
+}
+
+// route is the way that an event travels: as accepted, or as a query has found.
+func route(h *recHeader, n *note) uint32 {
+	if n != nil && n.Located {
+		return n.Route
+	}
+	return h.route
 }
 
 func (p *picker) take(e *entry, h *recHeader, n *note, size int) (taken, more bool) {

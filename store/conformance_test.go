@@ -21,3 +21,9 @@ func openBolt(dir string, cfg storetest.Config) (storetest.Outbox, error) {
 }
 
 func TestConformance(t *testing.T) { storetest.Run(t, openBolt) }
+
+// Behind a backlog larger than the look-ahead.
+func TestConformance_BoundedLookAhead(t *testing.T) {
+	defer store.SetWindowForTest(4, 2, 1, 2)()
+	storetest.WalkBounded(t, openBolt)
+}

@@ -483,7 +483,7 @@ func TestWindow_SpilledFollowersComeBack(t *testing.T) {
 		return Event{Key: key, Route: contactRoute, Lane: lane, Payload: []byte("{}")}
 	}
 	var events []Event
-	const followers = windowSize + 2000
+	followers := windowSize + 2000
 	for i := range followers {
 		events = append(events, lane(fmt.Sprint("f", i), "contact/one"))
 	}

@@ -10,7 +10,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-const (
+// Bounds of the look-ahead; a test makes them small.
+var (
 	windowSize = 1 << 16 // events of one stream that are looked at ahead
 	fillStep   = 1 << 13 // read at a time
 	fewEntries = 1 << 10 // of a stream while the others are many
@@ -467,6 +468,9 @@ func (t *taker) takeUp(seq Seq) {
 		return
 	}
 	st := w.streams[h.stream]
+	if known := w.find(h.stream, seq); known != nil && known.state != entryGone {
+		return // met by its stream's index, as after a restart
+	}
 	if st == nil || h.lane != 0 && seq > st.scanned {
 		return // an earlier one of its lane may not have been met yet; meet comes to it
 	}

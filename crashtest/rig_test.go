@@ -16,6 +16,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	// The daemon runs as a process: these tell go test that its result depends on them.
+	_ "github.com/outboxd/outboxd/app"
+	_ "github.com/outboxd/outboxd/client"
+	_ "github.com/outboxd/outboxd/simulator"
 )
 
 // binary is the daemon, built once for all tests.

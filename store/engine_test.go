@@ -562,3 +562,39 @@ func FuzzDecodeRec(f *testing.F) {
 		_, _ = decodeStuck(v)
 	})
 }
+
+// Where a commit failed, a repeat of what it would have stored is no duplicate.
+func TestPut_ARepeatWithinAFailedCommitIsRefusedToo(t *testing.T) {
+	p := &putOp{results: []PutResult{
+		{Seq: 5, State: Pending},
+		{Seq: 5, State: Pending, Duplicate: true},
+		{Seq: 3, State: Delivered, Duplicate: true},
+		{Err: ErrKeyReused},
+	}}
+	p.refuse(ErrFull, 5)
+	for i, want := range []error{ErrFull, ErrFull, nil, ErrKeyReused} {
+		if got := p.results[i].Err; !errors.Is(got, want) {
+			t.Errorf("result %d = %v, want %v", i, got, want)
+		}
+	}
+}
+
+// An operator's word that a doubtful event did not arrive holds, also where the
+// store came from a backup.
+func TestResolve_NotDeliveredHoldsAfterARestore(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "outbox.db"), Options{})
+	putKeys(t, s, "a")
+	s.num.SentBelow = s.num.Next // as Resume leaves it
+	term := mustHold(t, s)
+	events := claimAll(t, s, term, "a1")
+	if len(events) != 1 || !events[0].Sent || !events[0].Restored {
+		t.Fatalf("claimed %+v, want it as sent before", events)
+	}
+	settleAll(t, s, term, "a1", events, Outcome{Verdict: Doubt, Problem: &Problem{Code: "TRANSPORT"}})
+	if _, err := s.Resolve(t.Context(), "a", Move{By: "root"}, Resolution{}); err != nil {
+		t.Fatal(err)
+	}
+	if events = claimAll(t, s, term, "a2"); len(events) != 1 || events[0].Sent {
+		t.Fatalf("claimed %+v, want it as not sent", events)
+	}
+}

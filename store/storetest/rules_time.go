@@ -18,6 +18,7 @@ var timeRules = []rule{
 	{name: "Clock_AWallJumpEndsNoHold", test: clockJumpHold},
 	{name: "Clock_AWallJumpMakesNothingOverdue", test: clockJumpOverdue},
 	{name: "Clock_AWallJumpLosesNoEvent", test: clockJumpNotBefore},
+	{name: "Clock_AWallJumpThereAndBackLosesNoEvent", test: clockJumpTwice},
 	{name: "Clock_StandsStillWhileClosed", test: clockClosed},
 }
 
@@ -229,6 +230,21 @@ func clockJumpNotBefore(r *rig) {
 	r.routes()
 	r.clock.Jump(time.Hour + grain)
 	r.claimKeys(spec(upsert), "past", "soon")
+}
+
+// clockJumpTwice: an event comes in while the clock is back, and nobody asks
+// for work until it has come forward again.
+func clockJumpTwice(r *rig) {
+	first, second := ev("first", upsert, ""), ev("second", upsert, "")
+	first.NotBefore, second.NotBefore = r.clock.Wall().Add(2*time.Minute), r.clock.Wall().Add(time.Minute)
+	r.put(first)
+	r.clock.Jump(10 * time.Minute)
+	r.routes()
+	r.clock.Jump(-10 * time.Minute)
+	r.put(second)
+	r.clock.Jump(10*time.Minute + grain)
+	r.sweep()
+	r.claimKeys(spec(upsert), "first", "second")
 }
 
 func clockClosed(r *rig) {

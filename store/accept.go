@@ -228,9 +228,11 @@ func (g *group) setAside(a *added) error {
 	}
 	if at := unixMicro(e.NotBefore); at > t.wall {
 		a.aside = true
-		if err := t.tx.Bucket(bWdue).Put(pairKey(uint64(at), a.seq), present); err != nil {
+		key := pairKey(uint64(at), a.seq)
+		if err := t.tx.Bucket(bWdue).Put(key, present); err != nil {
 			return err
 		}
+		t.post = append(t.post, func() { t.s.win.rewind(key) })
 	}
 	for _, key := range e.After {
 		done, err := t.delivered(key)

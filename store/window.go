@@ -524,6 +524,14 @@ func (s *Store) takeDue(tx *bolt.Tx) time.Duration {
 	return sooner(next, t.endHolds())
 }
 
+// rewind lets the look-ahead begin anew with times of the wall clock if one was
+// stored that it has passed over: the clock went back and nobody has looked since.
+func (w *window) rewind(key []byte) {
+	if string(key) <= string(w.wdue) {
+		w.wdue = nil
+	}
+}
+
 // sooner is the smaller of two waits, of which a negative one is none.
 func sooner(a, b time.Duration) time.Duration {
 	if a < 0 || b >= 0 && b < a {

@@ -541,6 +541,48 @@ func sweepUntil(t *testing.T, s *Store, term Term, id AttemptID) []Claimed {
 	return nil
 }
 
+// A time that passes while its event lies behind the look-ahead is forgotten by
+// the index of times; the stream's index has to lead back to it, over a restart too.
+func TestWindow_ATimeThatPassedBehindABacklog(t *testing.T) {
+	defer SetWindowForTest(1, 1, 1, 1)()
+	now := time.Now().UTC()
+	o := Options{Wall: func() time.Time { return now }}
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	s := openAt(t, path, o)
+	term := mustHold(t, s)
+	putKeys(t, s, "first")
+	late := Event{Key: "late", Digest: Digest{1}, Route: Route{Object: "Contact", Operation: "delete"}, Lane: "contact/late", NotBefore: now.Add(time.Minute), Head: []byte("{}"), Payload: []byte("{}")}
+	if _, err := s.Put(t.Context(), []Event{late}, PutOptions{}); err != nil {
+		t.Fatalf("Put: %v", err)
+	}
+	putKeys(t, s, "last")
+	now = now.Add(time.Hour)
+	for range 2 { // the time passes, and its entry goes
+		if _, _, err := s.Routes(t.Context(), term); err != nil {
+			t.Fatalf("Routes: %v", err)
+		}
+		if _, err := s.Sweep(t.Context(), term); err != nil {
+			t.Fatalf("Sweep: %v", err)
+		}
+	}
+	for _, id := range []AttemptID{"of first", "of last"} {
+		if events := claimAll(t, s, term, id); len(events) > 0 {
+			settleAll(t, s, term, id, events, Outcome{Verdict: Deliver})
+		}
+		for range 2 { // looks further
+			if _, _, err := s.Routes(t.Context(), term); err != nil {
+				t.Fatalf("Routes: %v", err)
+			}
+		}
+	}
+	crash(t, s)
+	s = openAt(t, path, o)
+	_, events, err := s.Claim(t.Context(), mustHold(t, s), "of late", ClaimSpec{Route: late.Route, Kind: KindREST, MaxRecords: 1, MaxBytes: 1 << 20})
+	if err != nil || len(events) != 1 {
+		t.Fatalf("Claim = %d events, %v; want the one whose time has passed", len(events), err)
+	}
+}
+
 func FuzzDecodeRec(f *testing.F) {
 	e := Event{Key: "k", Route: contactRoute, After: []string{"a"}, Head: []byte("{}"), Payload: []byte("{}")}
 	rec := appendRec(nil, &e, 7)

@@ -432,7 +432,13 @@ func (t *taker) meet(st *stream, x idxEntry) {
 	}
 	key := seqKey(x.seq)
 	if x.aside || t.hasNotes && t.notes.Get(key) != nil {
-		t.takeUp(x.seq)
+		// Its time may have passed unheard, so the index is what leads back to it
+		// after a restart: it holds the low mark.
+		if e := t.due(x.seq); e != nil {
+			w.link(e)
+			st.entries = append(st.entries, e)
+			st.live++
+		}
 		return
 	}
 	rec := t.recs.Get(key)
@@ -451,34 +457,45 @@ func (t *taker) meet(st *stream, x idxEntry) {
 }
 
 // takeUp takes an event that was set aside into the window if it is pending and
-// due. It may be called for any seq, any number of times.
+// due. It may be called for any seq, any number of times. Its entry in an index
+// of times stays while it is there.
 func (t *taker) takeUp(seq Seq) {
+	if e := t.due(seq); e != nil {
+		e.aside = true
+		t.s.win.aside[seq] = e
+		t.s.win.link(e)
+	}
+}
+
+// due makes an entry of an event that was set aside; nil if it is not pending,
+// not due, or in the window already.
+func (t *taker) due(seq Seq) *entry {
 	w := t.s.win
 	if w.aside[seq] != nil || t.s.inflight[seq] != nil {
-		return
+		return nil
 	}
 	key := seqKey(seq)
 	rec := t.recs.Get(key)
 	if rec == nil {
-		return
+		return nil
 	}
 	h, err := decodeRec(rec)
 	if err != nil {
 		w.bad = append(w.bad, seq) // the next Sweep sets it aside
-		return
+		return nil
 	}
 	st := w.streams[h.stream]
 	if known := w.find(h.stream, seq); known != nil && known.state != entryGone {
-		return // met by its stream's index, as after a restart
+		return nil // met by its stream's index, as after a restart
 	}
 	if st == nil || h.lane != 0 && seq > st.scanned {
-		return // an earlier one of its lane may not have been met yet; meet comes to it
+		return nil // an earlier one of its lane may not have been met yet; meet comes to it
 	}
-	e := &entry{seq: seq, lane: h.lane, route: h.route, size: uint32(len(rec)), stream: h.stream, aside: true, since: h.work}
+	e := &entry{seq: seq, lane: h.lane, route: h.route, size: uint32(len(rec)), stream: h.stream, since: h.work}
 	if v := t.notes.Get(key); v != nil {
 		var n note
 		if decodeJSON(v, &n) != nil || n.State != Pending || n.Due > t.now {
-			return
+			return nil
 		}
 		e.restOnly = n.RESTOnly
 		if n.Located {
@@ -489,10 +506,9 @@ func (t *taker) takeUp(seq Seq) {
 	// A time whose entry is gone has passed before, whatever the wall clock says now.
 	early := h.notBefore > t.wall && t.tx.Bucket(bWdue).Get(pairKey(uint64(h.notBefore), seq)) != nil
 	if early || t.waits(&h, seq) {
-		return
+		return nil
 	}
-	w.aside[seq] = e
-	w.link(e)
+	return e
 }
 
 // waits reports whether an event still waits for another key.

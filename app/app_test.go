@@ -9,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/outboxd/outboxd/api"
 	"github.com/outboxd/outboxd/client"
@@ -129,6 +131,56 @@ func TestRun_EndsWhenOneActorFails(t *testing.T) {
 	}
 	if err := a.Run(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "server: ") {
 		t.Errorf("Run = %v, want the server's error", err)
+	}
+}
+
+// What is on the disk is not known after a failed commit: nobody is answered,
+// and the daemon ends, so that its next start can look.
+func TestRun_EndsWhenACommitIsUnknown(t *testing.T) {
+	cfg := testConfig(t)
+	a, err := New(cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(t.Context()) }()
+	refuseWrites(t, cfg.Store.Path)
+	c := client.New(cfg.Socket.Path)
+	defer c.Close()
+	if _, err := c.Put(t.Context(), api.Event{Key: "k", Object: "Contact", Operation: "create"}); err == nil {
+		t.Error("an event was accepted that can't be stored")
+	}
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "store: ") {
+			t.Errorf("Run = %v, want the store's error", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the daemon goes on")
+	}
+}
+
+// refuseWrites makes every write to a file that this process holds open fail:
+// the descriptors lead to the same file then, opened for reading.
+func refuseWrites(t *testing.T, path string) {
+	t.Helper()
+	reading, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reading.Close()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range open {
+		fd, err := strconv.Atoi(x.Name())
+		if target, _ := os.Readlink("/proc/self/fd/" + x.Name()); err != nil || target != path || fd == int(reading.Fd()) {
+			continue
+		}
+		if err := unix.Dup3(int(reading.Fd()), fd, unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package dispatcher_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -119,7 +120,9 @@ func b2i(b bool) int {
 // TestForeignAbort: an Aborted that was not ours is believed after the late
 // window only.
 func TestForeignAbort(t *testing.T) {
-	r := traffics()[1].prepare(t)
+	tr := traffics()[1]
+	r := tr.prepare(t)
+	r.cfg.REST.LateWindow = 500 * time.Millisecond
 	odd := &oddOrg{Org: r.client()}
 	odd.job = func(j salesforce.Job, err error) (salesforce.Job, error) {
 		if err == nil && j.State.Terminal() {
@@ -127,20 +130,18 @@ func TestForeignAbort(t *testing.T) {
 		}
 		return j, err
 	}
-	short := 0
+	var first time.Time
 	odd.rows = func(kind string, _ []string, rows []salesforce.ResultRow) []salesforce.ResultRow {
-		if kind == "ok" && short < 1 {
-			short++
+		if first.IsZero() {
+			first = time.Now()
+		}
+		if kind == "ok" && time.Since(first) < r.cfg.REST.LateWindow {
 			return rows[:len(rows)/2] // the rest is still being written
 		}
 		return rows
 	}
-	began := time.Now()
 	r.startWith(odd)
-	r.delivers(40)
-	if waited := time.Since(began); waited < r.cfg.REST.LateWindow {
-		t.Errorf("settled after %v, the late window is %v", waited, r.cfg.REST.LateWindow)
-	}
+	r.delivers(int64(tr.n))
 	r.oracle()
 }
 
@@ -413,7 +414,19 @@ func TestOneRecordTwice(t *testing.T) {
 				return fmt.Sprintf(`{"key":"t-%d","lane":"lane %d","object":"Contact","operation":"upsert","external_id":{"field":"Shop_Id__c","value":%q},"fields":{"LastName":"L",%q:"t-%d"}}`,
 					i, i, []string{"same", " SAME"}[i%2], marker, i)
 			})...)
-			r.start()
+			odd := &hookedOrg{Org: r.client()}
+			odd.upsert = func(rows []salesforce.Row) {
+				if len(rows) != 1 {
+					t.Errorf("a call names the record %d times", len(rows))
+				}
+			}
+			odd.upload = func(ctx context.Context, id string, csv []byte) error {
+				if lines := bytes.Count(csv, []byte("\n")); lines != 2 {
+					t.Errorf("a job names the record %d times", lines-1)
+				}
+				return odd.Org.UploadJob(ctx, id, csv)
+			}
+			r.startWith(odd)
 			r.delivers(int64(n))
 			if rows := r.sim.Records("Contact"); len(rows) != 1 {
 				t.Errorf("%d records", len(rows))

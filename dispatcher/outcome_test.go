@@ -123,6 +123,22 @@ func TestJudge_Limits(t *testing.T) {
 	}
 }
 
+// A failure at the limit is as ambiguous as the tries before it: an operator's
+// retry must find that the org may have seen the event.
+func TestAmbiguous_AtTheLimitStaysSent(t *testing.T) {
+	j := newJudge(opCreate, true, 1)
+	j.cfg.Retry.MaxAttempts, j.keyField = 1, "Outbox_Key__c"
+	o := j.ambiguous(record{}, store.Problem{Code: codeTransport})
+	if o.Verdict != store.Fail || !o.Sent || o.SentKey != "Outbox_Key__c" {
+		t.Errorf("outcome %+v, want failed, and sent with its key", o)
+	}
+	// So does one that fails for another reason after it was sent.
+	o = j.fail(record{Claimed: store.Claimed{Sent: true, SentKey: "Old__c"}}, store.Problem{Code: "X"})
+	if !o.Sent || o.SentKey != "Old__c" {
+		t.Errorf("outcome %+v, want it sent as before", o)
+	}
+}
+
 func TestRanNoRow(t *testing.T) {
 	records := []record{{Claimed: store.Claimed{Seq: 1}}, {Claimed: store.Claimed{Seq: 2}}, {Claimed: store.Claimed{Seq: 3}}, {Claimed: store.Claimed{Seq: 4}}}
 	carries := func(i int, column string) bool { return i == 2 && strings.EqualFold(column, "Nope__c") }

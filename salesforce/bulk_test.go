@@ -264,6 +264,25 @@ func TestResults_GoneAndCallersError(t *testing.T) {
 	}
 }
 
+// A page of somebody in between says nothing of the job.
+func TestIsNotFound_OfSalesforcesOwnOnly(t *testing.T) {
+	for name, tt := range map[string]struct {
+		handle http.HandlerFunc
+		want   bool
+	}{
+		"Salesforce's own": {salesforceSays(404, "NOT_FOUND", "The requested resource does not exist"), true},
+		"a page":           {answering(404, "text/html", "<html>Not Found</html>"), false},
+		"a gateway's JSON": {answering(404, "application/json", `{"message":"no Route matched"}`), false},
+		"nothing":          {answering(404, "", ""), false},
+		"another status":   {salesforceSays(400, "NOT_FOUND", ""), false},
+	} {
+		_, err := newFakeOrg(t, tt.handle).client(t).Job(context.Background(), jobID)
+		if err == nil || IsNotFound(err) != tt.want {
+			t.Errorf("%s: %v is not found: %v, want %v", name, err, IsNotFound(err), tt.want)
+		}
+	}
+}
+
 // repeated is an endless body.
 type repeated string
 

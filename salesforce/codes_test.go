@@ -48,6 +48,19 @@ func TestClassOfRecord(t *testing.T) {
 	}
 }
 
+// A trigger may quote any code. It speaks of what the trigger called: the org
+// itself has answered this call.
+func TestClassOfRecord_WordsOfATriggerPauseNobody(t *testing.T) {
+	for _, wrapper := range []string{"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER", "APEX_ERROR"} {
+		for _, c := range Codes() {
+			switch got := ClassOfRecord(wrapper, "T: execution of BeforeInsert caused by: "+c.Name+", no: []"); got {
+			case Auth, PauseOrg, PauseQuota, Ambiguous:
+				t.Errorf("%s that quotes %s is %v", wrapper, c.Name, got)
+			}
+		}
+	}
+}
+
 func TestCodes_AreCompleteAndNeverAmbiguousOfARecord(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range Codes() {

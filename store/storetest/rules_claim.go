@@ -43,6 +43,7 @@ var claimRules = []rule{
 	{name: "Hold_OutlivesReopening", test: holdReopened},
 	{name: "Hold_StandsThoughTheHeadWasDropped", test: holdDropped},
 	{name: "Hold_AnEndedOneIsNotRenewed", test: holdEnded},
+	{name: "Hold_RunsOnThoughTheWindowIsShorterNow", test: holdShorterWindow},
 	{name: "Routes_TellWhatCanBeClaimed", test: routesTell},
 	{name: "Routes_TellTheNextDue", test: routesNextDue},
 }
@@ -600,9 +601,9 @@ func holdReopened(r *rig) {
 	r.run(spec(upsert), o, "a1")
 	r.clock.Advance(time.Minute)
 	r.reopen()
-	r.clock.Advance(lateWindow - 2*time.Minute)
+	r.clock.Advance(lateWindow - 30*time.Second) // the window began anew with the start
 	r.claimKeys(spec(upsert))
-	r.clock.Advance(lateWindow)
+	r.clock.Advance(30*time.Second + grain)
 	r.claimKeys(spec(upsert), "a2")
 }
 
@@ -614,6 +615,21 @@ func holdDropped(r *rig) {
 	}
 	r.claimKeys(spec(upsert))
 	r.clock.Advance(lateWindow + grain)
+	r.claimKeys(spec(upsert), "a2")
+}
+
+// holdShorterWindow: the window is configured shorter while a hold runs. It
+// neither ends earlier nor is its end forgotten.
+func holdShorterWindow(r *rig) {
+	r.put(ev("a1", upsert, "contact/1"), ev("a2", upsert, "contact/1"))
+	o := delivered("003A")
+	o.Hold = lateWindow
+	r.run(spec(upsert), o, "a1")
+	r.cfg.LateWindow = time.Minute
+	r.reopen()
+	r.wait(lateWindow / 2)
+	r.claimKeys(spec(upsert))
+	r.wait(lateWindow / 2)
 	r.claimKeys(spec(upsert), "a2")
 }
 

@@ -14,6 +14,7 @@ var settleRules = []rule{
 	{name: "Settle_OnlyItsOwnEvents", test: settleForeign},
 	{name: "Settle_RerouteKeepsTheTarget", test: settleReroute},
 	{name: "Settle_SentIsNeverForgotten", test: settleSentSticks},
+	{name: "Settle_AFailureStaysSent", test: settleFailureStaysSent},
 	{name: "Settle_PartsShareNothing", test: settleParts},
 	{name: "Settle_ASkippedFailureStillCountsAsStuck", test: settleSkippedIsStuck},
 	{name: "Verify_FoundIsDelivered", test: verifyFound},
@@ -176,6 +177,22 @@ func settleSentSticks(r *rig) {
 	}
 	if _, events = r.claimKeys(spec(upsert), "a"); !events[0].Sent {
 		r.Errorf("Sent = false after the operator's retry")
+	}
+}
+
+// settleFailureStaysSent: an event that failed at the limit of its attempts may
+// have been written by the last one.
+func settleFailureStaysSent(r *rig) {
+	r.put(ev("a", create, ""))
+	f := failed("TRANSPORT")
+	f.Sent, f.SentKey = true, "Key__c"
+	r.run(spec(create), f, "a")
+	r.reopen()
+	if _, err := r.Retry(r.ctx, "a", r.move(), nil); err != nil {
+		r.Fatalf("Retry = %v", err)
+	}
+	if _, events := r.claimKeys(spec(create), "a"); !events[0].Sent || events[0].SentKey != "Key__c" {
+		r.Errorf("claimed after a retry = %+v; want it sent, with its key in Key__c", events[0])
 	}
 }
 

@@ -72,6 +72,8 @@ func (o *hookedOrg) SuccessfulResults(ctx context.Context, id string, limit int,
 	return o.Org.SuccessfulResults(ctx, id, limit, each)
 }
 
+var createRoute = store.Route{Object: "Contact", Operation: "create"}
+
 // errLost is what an answer looks like that never came.
 var errLost = &salesforce.APIError{Code: salesforce.CodeTransport, Message: "no answer", Call: "test"}
 
@@ -204,24 +206,32 @@ func TestUpload_TheOldJobIsDeadBeforeTheNext(t *testing.T) {
 // TestUpload_AJobThatSomebodyClosedGoesOn: what was thought to be thrown away
 // runs; its events are its own.
 func TestUpload_AJobThatSomebodyClosedGoesOn(t *testing.T) {
-	r := newRig(t, quick())
-	r.put(many(5, createContact)...)
-	odd := &hookedOrg{Org: r.client()}
-	odd.upload = func(ctx context.Context, id string, csv []byte) error {
-		if err := odd.Org.UploadJob(ctx, id, csv); err != nil {
-			return err
-		}
-		if _, err := odd.Org.CloseJob(ctx, id); err != nil {
-			return err
-		}
-		return errLost
+	for _, restarted := range []bool{false, true} {
+		t.Run(fmt.Sprint("restarted ", restarted), func(t *testing.T) {
+			r := newRig(t, quick())
+			r.put(many(5, createContact)...)
+			odd := &hookedOrg{Org: r.client()}
+			odd.upload = func(ctx context.Context, id string, csv []byte) error {
+				if err := odd.Org.UploadJob(ctx, id, csv); err != nil {
+					return err
+				}
+				if _, err := odd.Org.CloseJob(ctx, id); err != nil || restarted {
+					return err
+				}
+				return errLost
+			}
+			if restarted {
+				r.dieAt("Advance", 2, odd)
+				r.crashes() // even then it is not taken apart
+			}
+			r.startWith(odd)
+			r.delivers(5)
+			if calls := r.sim.Calls().Calls; calls["job.create"] != 1 {
+				t.Errorf("%d jobs were made", calls["job.create"])
+			}
+			r.oracle()
+		})
 	}
-	r.startWith(odd)
-	r.delivers(5)
-	if calls := r.sim.Calls().Calls; calls["job.create"] != 1 {
-		t.Errorf("%d jobs were made", calls["job.create"])
-	}
-	r.oracle()
 }
 
 // TestResultsGone: the job is there, what it did can't be asked any more (rule 6).
@@ -316,7 +326,7 @@ func (r *rig) sentBefore(keyField string) {
 		r.t.Fatal(err)
 	}
 	_, claimed, err := r.store.Claim(ctx, term, "before", store.ClaimSpec{
-		Route: store.Route{Object: "Contact", Operation: "create"}, Kind: store.KindREST, MaxRecords: 10, MaxBytes: 1 << 20,
+		Route: createRoute, Kind: store.KindREST, MaxRecords: 10, MaxBytes: 1 << 20,
 	})
 	if err != nil || len(claimed) == 0 {
 		r.t.Fatalf("claimed %d, %v", len(claimed), err)
@@ -471,16 +481,7 @@ func TestRestart_FollowersWaitForTheLateWindow(t *testing.T) {
 		return fmt.Sprintf(`{"key":%q,"object":"Contact","operation":"upsert","external_id":{"field":"Shop_Id__c","value":%q},"fields":{"LastName":"x",%q:%q}}`, key, value, marker, key)
 	}
 	r.put(line("head", "a"), line("follower", "a"))
-	term, err := r.store.Hold(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, claimed, err := r.store.Claim(t.Context(), term, "under way", store.ClaimSpec{
-		Route: store.Route{Object: "Contact", Operation: "upsert", ExternalID: "Shop_Id__c"}, Kind: store.KindREST, MaxRecords: 10, MaxBytes: 1 << 20,
-	})
-	if err != nil || len(claimed) != 1 {
-		t.Fatalf("claimed %d, %v", len(claimed), err)
-	}
+	r.underWay(store.Route{Object: "Contact", Operation: "upsert", ExternalID: "Shop_Id__c"}, 1)
 	r.start()
 	r.until("the head", func() bool { return r.get("head").State == store.Delivered })
 	r.put(line("other", "b"))
@@ -523,5 +524,115 @@ func TestRowError_WordsInItPauseNobody(t *testing.T) {
 	if n := r.sim.Calls().Calls["limits"]; n > 0 {
 		t.Errorf("the org was probed %d times over a trigger's words", n)
 	}
+	r.oracle()
+}
+
+// underWay leaves what waits in a call that may have been sent when the daemon
+// went down.
+func (r *rig) underWay(route store.Route, n int) {
+	r.t.Helper()
+	ctx := context.Background()
+	term, err := r.store.Hold(ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	spec := store.ClaimSpec{Route: route, Kind: store.KindREST, MaxRecords: 10, MaxBytes: 1 << 20}
+	if r.cfg.Objects["contact"].KeyField != "" {
+		spec.Note = "key_field Outbox_Key__c"
+	}
+	_, claimed, err := r.store.Claim(ctx, term, "under way", spec)
+	if err != nil || len(claimed) != n {
+		r.t.Fatalf("claimed %d of %d, %v", len(claimed), n, err)
+	}
+}
+
+// TestRestart_WhatMayHaveBeenSentIsInDoubt: a plain create that was on its way
+// when the daemon went down is never sent again (P7).
+func TestRestart_WhatMayHaveBeenSentIsInDoubt(t *testing.T) {
+	cfg := quick()
+	cfg.Objects["contact"] = dispatcher.ObjectConfig{CreateREST: true}
+	r := newRig(t, cfg)
+	r.put(many(2, createContact)...)
+	r.underWay(createRoute, 2)
+	r.start()
+	if c := r.drained(); c.Of(store.InDoubt) != 2 {
+		t.Errorf("counts %v", c)
+	}
+	if effects := r.oracle(); len(effects) > 0 {
+		t.Errorf("sent again: %v", effects)
+	}
+}
+
+// crashes are starts that ended at once, as many as make a crash loop.
+func (r *rig) crashes() {
+	r.t.Helper()
+	for range 3 {
+		if _, err := r.store.Hold(context.Background()); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// TestNotConfigured_WhatMayHaveBeenSentStaysSent: a start without an org puts a
+// call's events back; a later one with an org must not send them again.
+func TestNotConfigured_WhatMayHaveBeenSentStaysSent(t *testing.T) {
+	cfg := quick()
+	cfg.Objects["contact"] = dispatcher.ObjectConfig{CreateREST: true}
+	r := newRig(t, cfg)
+	r.put(many(2, createContact)...)
+	r.underWay(createRoute, 2)
+	r.startWith(nil)
+	r.until("they are put back", func() bool { return r.counts().Of(store.Pending) == 2 })
+	r.halt()
+	r.start()
+	if c := r.drained(); c.Of(store.InDoubt) != 2 {
+		t.Errorf("counts %v", c)
+	}
+	if effects := r.oracle(); len(effects) > 0 {
+		t.Errorf("sent again: %v", effects)
+	}
+}
+
+// TestCrashLoop_WhatMayHaveBeenSentStaysSent: the same of a call that is taken
+// apart because it may be what takes the daemon down.
+func TestCrashLoop_WhatMayHaveBeenSentStaysSent(t *testing.T) {
+	cfg := quick()
+	cfg.Objects["contact"] = dispatcher.ObjectConfig{CreateREST: true}
+	r := newRig(t, cfg)
+	r.put(many(2, createContact)...)
+	r.underWay(createRoute, 2)
+	r.crashes()
+	r.start()
+	if c := r.drained(); c.Of(store.InDoubt) != 2 {
+		t.Errorf("counts %v", c)
+	}
+	if effects := r.oracle(); len(effects) > 0 {
+		t.Errorf("sent again: %v", effects)
+	}
+}
+
+// TestPause_WhatMayHaveBeenSentStaysSent: a start while the operator has paused
+// gives a call's events back; then the call lands after all. Their keys are at
+// the org: delivered, and not somebody else's.
+func TestPause_WhatMayHaveBeenSentStaysSent(t *testing.T) {
+	r := keyedRig(t)
+	r.underWay(createRoute, 3)
+	if err := r.store.Pause(t.Context(), "op"); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.until("they are put back", func() bool { return r.counts().Of(store.Pending) == 3 })
+	c := r.client()
+	for i := range 3 {
+		fields := fmt.Sprintf(`{"LastName":"L","Outbox_Key__c":"c-%04d",%q:"c-%04d"}`, i, marker, i)
+		if _, err := c.Create(t.Context(), "Contact", []salesforce.Row{{Fields: []byte(fields)}}, salesforce.Headers{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.store.Resume(t.Context(), "op", store.Acceptance{}); err != nil {
+		t.Fatal(err)
+	}
+	r.d.Poke()
+	r.delivers(3)
 	r.oracle()
 }

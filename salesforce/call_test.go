@@ -360,6 +360,38 @@ func TestWrite_OnADyingConnectionArrivesOnce(t *testing.T) {
 	}
 }
 
+// With one of these headers Go's transport takes a write for idempotent, and
+// sends it again by itself.
+func TestWrite_IsNoneThatGoRepeats(t *testing.T) {
+	org := newFakeOrg(t, answering(200, "application/json", createdOne))
+	c, ctx := org.client(t), context.Background()
+	id := ID("0035e00000Kp7QaAAJ")
+	for _, write := range []func() error{
+		func() error { return createOne(c) },
+		func() error { _, err := c.Update(ctx, "Contact", []Row{{ID: id}}, noHeaders); return err },
+		func() error {
+			_, err := c.Upsert(ctx, "Contact", "Shop_Id__c", []Row{upsertRow(`"a"`, `{}`)}, noHeaders)
+			return err
+		},
+		func() error { _, err := c.Delete(ctx, "Contact", []ID{id}); return err },
+		func() error { return c.UploadJob(ctx, jobID, []byte("Id\n")) },
+		func() error { _, err := c.CloseJob(ctx, jobID); return err },
+	} {
+		_ = write() // its answer fits none but the first
+	}
+	seen := org.seen()
+	if len(seen) != 6 {
+		t.Errorf("%d calls, want 6", len(seen))
+	}
+	for _, r := range seen {
+		for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+			if _, ok := r.Header[name]; ok {
+				t.Errorf("%s %s has the header %s", r.Method, r.URI, name)
+			}
+		}
+	}
+}
+
 func TestWire_SealedBeforeTheFirstWriteOnly(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()

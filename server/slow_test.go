@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -185,6 +186,20 @@ func TestPile_KeepsOrderAndBounds(t *testing.T) {
 	wg.Wait()
 	if next != n {
 		t.Errorf("%d lines of %d", next, n)
+	}
+}
+
+// What a cut leaves of a line may look like a whole event.
+func TestReadLines_AHalfLineIsNone(t *testing.T) {
+	s := &Server{rate: newRateLimit(0)}
+	p := newPile()
+	cut := io.MultiReader(strings.NewReader(contact("whole", "1")+"\n"+contact("half", "2")), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if err := s.readLines(cut, p, false); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("readLines = %v, want %v", err, io.ErrUnexpectedEOF)
+	}
+	p.push()
+	if b, err := p.take(); err != nil || len(b.events) != 1 || b.events[0].Key != "whole" {
+		t.Errorf("took %+v, %v, want the whole line alone", b, err)
 	}
 }
 

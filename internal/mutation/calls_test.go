@@ -1,0 +1,190 @@
+package mutation
+
+// calls: REST requests and what their answers mean (P2, P7).
+var calls = []mutant{
+	{
+		guard: "an error that nobody knows is ambiguous", does: "it proves that nothing was written",
+		edits: []edit{{"salesforce/errors.go", "\t\treturn e.Class\n\t}\n\treturn Ambiguous\n", "\t\treturn e.Class\n\t}\n\treturn Retry\n"}},
+		test:  "salesforce TestClassOf_WhatItDoesNotKnowIsAmbiguous",
+	},
+	{
+		guard: "a write without an answer is ambiguous", does: "it counts as not sent",
+		edits: []edit{{"salesforce/call.go", "case k.write && !nothingLeft:", "case k.write && !nothingLeft && k.timeout < 0:"}},
+		test:  "salesforce TestWrite_TimeoutIsAmbiguous",
+	},
+	{
+		guard: "only Salesforce's own error proves that nothing was written", does: "any error page does",
+		edits: []edit{{"salesforce/answer.go", "\tcase c.write:\n\t\treturn Ambiguous\n", "\tcase c.write && status < 300:\n\t\treturn Ambiguous\n"}},
+		test:  "salesforce TestWrite_WhatItsEndProves",
+	},
+	{
+		guard: "a 401 of a proxy replays no write", does: "the write is sent again after a new login",
+		edits: []edit{{"salesforce/call.go", "return !k.write", "return true"}},
+		test:  "salesforce TestCall_401ThatNoLoginCures",
+	},
+	{
+		guard: "items are as many as were sent", does: "a shorter answer tells of the first ones",
+		edits: []edit{{"salesforce/collections.go", "if len(list) != n {", "if len(list) > n {"}},
+		test:  "salesforce TestWrite_WhatItsEndProves",
+	},
+	{
+		guard: "the dispatcher counts the answers too", does: "records without an answer count as refused",
+		edits: []edit{{"dispatcher/rest.go", "\tif err == nil && len(answers) != len(rows) {", "\tfor err == nil && len(answers) < len(rows) {\n\t\tanswers = append(answers, salesforce.Result{Code: \"STRING_TOO_LONG\"})\n\t}\n\tif err == nil && len(answers) != len(rows) {"}},
+		test:  "dispatcher TestFewerAnswersThanRecords",
+	},
+	{
+		guard: "an ambiguous create without key_field is in doubt", does: "it is sent again",
+		edits: []edit{{"dispatcher/outcome.go", "o := j.doubt(r, p)\n\tif j.idempotent {", "o := j.doubt(r, p)\n\tif j.idempotent || true {"}},
+		test:  "dispatcher TestJudge_Answer",
+	},
+	{
+		guard: "what a start finds of a call may have been sent", does: "it counts as not sent",
+		edits: []edit{{"dispatcher/prepare.go", "if when == found {\n\t\t\tc.Sent", "if when == gone {\n\t\t\tc.Sent"}},
+		test:  "dispatcher TestRestart_WhatMayHaveBeenSentIsInDoubt",
+	},
+	{
+		guard: "an upsert by a field that is not unique can't be repeated", does: "an external id is enough",
+		edits: []edit{{"dispatcher/prepare.go", "f.Unique && (f.ExternalID || f.IDLookup)), \"\"", "(f.ExternalID || f.IDLookup)), \"\""}},
+		test:  "dispatcher TestRepeatable",
+	},
+	{
+		guard: "a key_field that is not unique makes nothing idempotent", does: "an external id is enough",
+		edits: []edit{{"dispatcher/prepare.go", "idempotent = f.Unique && f.ExternalID && f.CaseSensitive", "idempotent = f.ExternalID && f.CaseSensitive"}},
+		test:  "dispatcher TestRepeatable",
+	},
+	{
+		guard: "one that folds case is not used at all", does: "it is used",
+		edits: []edit{{"dispatcher/prepare.go", "if f.Unique && !f.CaseSensitive {", "if f.Unique && !f.CaseSensitive && !ok {"}},
+		test:  "dispatcher TestRepeatable",
+	},
+	{
+		guard: "DUPLICATE_VALUE of its key is a delivery only if it was sent before", does: "it always is",
+		edits: []edit{{"dispatcher/outcome.go", "if r.Sent || j.retried {", "if r.Sent || j.retried || p.Code != \"\" {"}},
+		test:  "dispatcher TestKeyExists",
+	},
+	{
+		guard: "and only if it names key_field", does: "any field will do",
+		edits: []edit{{"dispatcher/outcome.go", `a.Code == "DUPLICATE_VALUE" && blames(a, j.keyField)`, `a.Code == "DUPLICATE_VALUE"`}},
+		test:  "dispatcher TestJudge_Answer",
+	},
+	{
+		guard: "already deleted is done only if it was sent before", does: "it always is",
+		edits: []edit{{"dispatcher/outcome.go", "!r.Sent && !j.retried {\n\t\treturn false", "code == \"\" {\n\t\treturn false"}},
+		test:  "dispatcher TestJudge_Answer",
+	},
+	{
+		guard: "a repeat is safe by the field that carried the key then", does: "today's key_field is trusted",
+		edits: []edit{{"dispatcher/prepare.go", "return b.idempotent && strings.EqualFold(r.SentKey, b.keyField)", "return b.idempotent"}},
+		test:  "dispatcher TestKeyField_ChangedBetweenSendings",
+	},
+	{
+		guard: "a failure at the limit of attempts stays sent", does: "the sending is forgotten",
+		edits: []edit{{"dispatcher/outcome.go", "\to.Sent, o.SentKey = true, j.keyField\n\treturn o", "\tif o.Verdict == store.Again {\n\t\to.Sent, o.SentKey = true, j.keyField\n\t}\n\treturn o"}},
+		test:  "dispatcher TestAmbiguous_AtTheLimitStaysSent",
+	},
+	{
+		guard: "a failed event keeps that it was sent", does: "the store forgets it",
+		edits: []edit{{"store/settle.go", "\tn.travelled(a)\n\tn.sent(o)\n\tn.Sent = n.Sent ||", "\tn.travelled(a)\n\tn.Sent = n.Sent ||"}},
+		test:  "store TestConformance/Settle_AFailureStaysSent",
+	},
+	{
+		guard: "a create that was sent is looked for before it is repeated", does: "the unique field is relied on",
+		edits: []edit{{"dispatcher/match.go", "case r.Sent && there:", "case r.Sent && there && err != nil:"}},
+		test:  "dispatcher TestConfirm_ADeletedRecordIsDelivered",
+	},
+	{
+		guard: "and among the deleted records", does: "they are not asked for",
+		edits: []edit{{"dispatcher/match.go", "d.org.Query(ctx, soql, true, 4*len(keys)+100)", "d.org.Query(ctx, soql, false, 4*len(keys)+100)"}},
+		test:  "dispatcher TestConfirm_ADeletedRecordIsDelivered",
+	},
+	{
+		guard: "one that can't be looked for is not sent", does: "it is sent all the same",
+		edits: []edit{{"dispatcher/match.go", "case r.Sent && err != nil:\n\t\t\tb.settled = append(b.settled, b.unasked(r, err))", "case r.Sent && err != nil:\n\t\t\tkept = append(kept, r)"}},
+		test:  "dispatcher TestConfirm_WhatCantBeLookedForIsNotSent",
+	},
+	{
+		guard: "a record that was found by a match is stored before the write", does: "a repeat looks again",
+		edits: []edit{{"store/settle.go", "n.Located, n.Route, n.Target = true, route, o.Target", "n.Located, n.Route, n.Target = true, route, \"\""}},
+		test:  "store TestConformance/Settle_RerouteKeepsTheTarget",
+	},
+	{
+		guard: "an outcome is recorded once", does: "a repeated call records it again",
+		edits: []edit{{"store/settle.go", "if t.s.inflight[o.Seq] != a || ended[o.Seq] {", "if t.s.inflight[o.Seq] == nil || ended[o.Seq] {"}},
+		test:  "store TestConformance/Settle_OnlyItsOwnEvents",
+	},
+	{
+		guard: "an org that is away charges nobody", does: "each event is charged an attempt",
+		edits: []edit{{"dispatcher/rest.go", "case speaksOfOrg(err), errors.Is(err, context.Canceled), errors.Is(err, errOtherOrg):", "case errors.Is(err, context.Canceled), errors.Is(err, errOtherOrg):\n\t\treturn d.giveBack(ctx, b, err.Error())\n\tcase speaksOfOrg(err):\n\t\tclass = salesforce.Retry\n\tcase class < 0:"}},
+		test:  "dispatcher TestBreaker_ChargesNobody",
+	},
+	{
+		guard: "nor does a row that speaks of the org", does: "it is charged an attempt",
+		edits: []edit{{"dispatcher/outcome.go", "case salesforce.Auth, salesforce.PauseOrg, salesforce.PauseQuota:\n\t\to := j.unsent(r)", "case salesforce.Auth, salesforce.PauseOrg, salesforce.PauseQuota:\n\t\to := j.retry(r, p)"}},
+		test:  "dispatcher TestJudge_Answer",
+	},
+	{
+		guard: "words within a row's error pause no org", does: "a trigger that quotes a limit stops everything",
+		edits: []edit{{"salesforce/codes.go", "return Split, true // of what the automation called", "return c.Class, true // of what the automation called"}},
+		test:  "salesforce TestClassOfRecord_WordsOfATriggerPauseNobody",
+	},
+	{
+		guard: "each record has its own outcome (P5)", does: "a job that is complete is a success of all",
+		edits: []edit{{"dispatcher/results.go", "Success: r.set == succeeded,", "Success: r.set != unprocessed,"}},
+		test:  "dispatcher TestRowFaults/create_by_job",
+	},
+	{
+		guard: "no Id is guessed", does: "one of several equal rows gives its Id",
+		edits: []edit{{"dispatcher/results.go", "\tif shared {\n\t\ta.ID = \"\"\n\t}\n", ""}},
+		test:  "dispatcher TestGarbledEcho/false",
+	},
+	{
+		guard: "what a call was sent of is claimed before (T1 before N1)", does: "events are claimed in memory alone",
+		edits: []edit{{"dispatcher/rest.go", "\tcrashpoint(\"R.N1.before\")\n", "\tcrashpoint(\"R.N1.before\")\n\t_ = d.release(ctx, a, errPaused)\n"}},
+		test:  "dispatcher TestREST_TheClaimIsStoredBeforeTheCall",
+	},
+	{
+		guard: "a create's own duplicate is named before it is delivered", does: "it is delivered without its Id where the org can't be asked",
+		edits: []edit{{"dispatcher/match.go", "if err == nil || isRefusal(err) && !speaksOfOrg(err) {\n\t\t\toutcomes", "if err == nil || err != nil {\n\t\t\toutcomes"}},
+		test:  "dispatcher TestNamed_WhatCantBeNamedIsNotGivenUp",
+	},
+	{
+		guard: "what is in flight is not dropped", does: "the operator may drop it",
+		edits: []edit{{"store/operator.go", "if x.state != Failed && x.state != Pending {", "if x.state != Failed && x.state != Pending && x.state != Inflight {"}},
+		test:  "store TestConformance/Moves_OnlyFromTheirStates",
+	},
+	{
+		guard: "a sending is never forgotten", does: "the newest try alone counts",
+		edits: []edit{{"store/settle.go", "\tif o.Sent {\n\t\tn.Sent, n.SentKey = true, o.SentKey\n\t}\n", "\tn.Sent, n.SentKey = o.Sent, o.SentKey\n"}},
+		test:  "store TestConformance/Settle_SentIsNeverForgotten",
+	},
+	{
+		guard: "nor by a start without an org", does: "what is put back counts as new",
+		edits: []edit{{"dispatcher/recover.go", "late: a.Kind == store.KindREST && a.Starts > 0}}", "late: false}}"}},
+		test:  "dispatcher TestNotConfigured_WhatMayHaveBeenSentStaysSent",
+	},
+	{
+		guard: "nor by a pause", does: "what is given back counts as new",
+		edits: []edit{{"dispatcher/rest.go", "\tif !b.late {\n\t\treturn d.release", "\tif !b.late || b.late {\n\t\treturn d.release"}},
+		test:  "dispatcher TestPause_WhatMayHaveBeenSentStaysSent",
+	},
+	{
+		guard: "nor when a call is taken apart", does: "its events count as new",
+		edits: []edit{{"dispatcher/recover.go", "object: d.config().object(a.Route.Object), late: a.Kind == store.KindREST}}", "object: d.config().object(a.Route.Object)}}"}},
+		test:  "dispatcher TestCrashLoop_WhatMayHaveBeenSentStaysSent",
+	},
+	{
+		guard: "a create that can't be repeated goes by a job", does: "REST takes a few",
+		edits: []edit{{"dispatcher/plan.go", "w = ways{rest: o.CreateREST, job: !o.CreateREST}", "w = ways{rest: true, job: !o.CreateREST}"}},
+		test:  "dispatcher TestWaysOf",
+	},
+	{
+		guard: "what is in flight does not expire", does: "it is failed",
+		edits: []edit{{"store/expire.go", "if x.state != Pending || x.n.NoExpiry {", "if x.state != Pending && x.state != Inflight || x.n.NoExpiry {"}},
+		test:  "store TestConformance/Sweep_ExpiresWhatIsNotInFlight",
+	},
+	{
+		guard: "no age grows while nothing is sent", does: "pauses count",
+		edits: []edit{{"store/clock.go", "\tif c.idling {\n\t\treturn c.idledAt - c.idle\n\t}\n\treturn now - c.idle\n", "\treturn now\n"}},
+		test:  "store TestConformance/Stuck_PausesDoNotCount",
+	},
+}

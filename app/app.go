@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -38,6 +39,7 @@ type App struct {
 	org        *salesforce.Client // nil: not configured
 	dispatcher *dispatcher.Dispatcher
 	server     *server.Server
+	objects    atomic.Pointer[map[string]dispatcher.ObjectConfig]
 	path       string // of the socket
 	socket     net.Listener
 	http       net.Listener // nil: none
@@ -61,7 +63,11 @@ func New(cfg *config.Config, d Deps) (_ *App, err error) {
 	if a.org, err = newOrg(cfg, d); err != nil {
 		return nil, fmt.Errorf("salesforce: %w", err)
 	}
-	if a.store, err = store.Open(cfg.Store.Path, storeOptions(cfg, d.Logger)); err != nil {
+	how := dispatch(cfg)
+	a.objects.Store(&how.Objects)
+	opts := storeOptions(cfg, d.Logger)
+	opts.Skips = a.skips
+	if a.store, err = store.Open(cfg.Store.Path, opts); err != nil {
 		return nil, err
 	}
 	a.join(cfg)
@@ -201,7 +207,9 @@ func (a *App) serveHTTP(ctx context.Context) error {
 // how it dispatches. Everything else needs a restart.
 func (a *App) Reload(cfg *config.Config) {
 	a.server.Reload(serverConfig(cfg, a.version))
-	a.dispatcher.Configure(dispatch(cfg))
+	how := dispatch(cfg)
+	a.objects.Store(&how.Objects)
+	a.dispatcher.Configure(how)
 	a.log.Info("configuration reloaded")
 }
 

@@ -29,6 +29,12 @@ func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
 	}
 }
 
+// skips answers by the newest configuration whether an object's failed events
+// let their followers pass.
+func (a *App) skips(object string) bool {
+	return (*a.objects.Load())[strings.ToLower(object)].Skip
+}
+
 func serverConfig(cfg *config.Config, version string) server.Config {
 	return server.Config{
 		Version:     version,

@@ -211,7 +211,10 @@ func (s *Store) claimedOf(seq Seq, h *recHeader, n *note, work time.Duration) Cl
 	}
 	c.Restored = c.Restored && n.Absent < s.num.SentBelow && !n.Sent
 	c.Sent, c.SentKey = n.Sent || c.Restored, n.SentKey
-	c.Attempts, c.Target = n.Attempts, n.Target
+	c.Attempts = n.Attempts
+	if s.located(n) {
+		c.Target = n.Target
+	}
 	c.Age = work - max(h.work, n.Work)
 	if n.Edited {
 		c.Payload = slices.Clone(n.Payload)

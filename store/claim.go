@@ -105,8 +105,15 @@ type picker struct {
 	seqs   map[Seq]bool
 	parked []*entry
 	gone   []*entry // are no more
+	strays []stray
 	ended  []*entry // were ended by this claim
 	err    error
+}
+
+// stray is an entry that travels another way by now.
+type stray struct {
+	*entry
+	route uint32
 }
 
 // lookBound bounds the entries that one claim looks at beside those it takes.
@@ -138,6 +145,9 @@ func (t *txn) claim(id AttemptID, spec ClaimSpec) (Attempt, []Claimed, error) {
 		for _, e := range p.gone {
 			s.win.leave(e)
 		}
+		for _, x := range p.strays {
+			s.win.turn(x.entry, x.route)
+		}
 	}
 	s.mu.Unlock()
 	t.undo = append(t.undo, func() {
@@ -156,7 +166,7 @@ func (t *txn) claim(id AttemptID, spec ClaimSpec) (Attempt, []Claimed, error) {
 	a := &attempt{
 		Attempt: Attempt{
 			ID: id, Kind: spec.Kind, Route: spec.Route, Phase: PhaseClaimed,
-			Claimed: len(p.held), StartedAt: microTime(t.wall), Note: spec.Note,
+			Claimed: len(p.held), StartedAt: microTime(t.wall), Note: spec.Note, Orgs: t.facts.Orgs,
 		},
 		lanes: map[Seq]uint64{}, entries: map[Seq]*entry{},
 	}
@@ -223,25 +233,31 @@ func (p *picker) offer(e *entry) (taken, more bool) {
 			return true, true
 		}
 	}
-	if route(&h, n) != e.route {
-		p.gone = append(p.gone, e) // it travels another way by now
+	if way := p.t.s.route(&h, n); way != e.route {
+		p.strays = append(p.strays, stray{e, way}) // what was found is of another org
 		return true, true
 	}
 	return p.take(e, &h, n, len(rec))
 }
 
 // route is the way that an event travels: as accepted, or as a query has found.
-func route(h *recHeader, n *note) uint32 {
-	if n != nil && n.Located {
+func (s *Store) route(h *recHeader, n *note) uint32 {
+	if s.located(n) {
 		return n.Route
 	}
 	return h.route
 }
 
+// located reports whether a query has found an event's record, at the org that
+// the outbox belongs to.
+func (s *Store) located(n *note) bool {
+	return n != nil && n.Located && n.Orgs == s.facts.Orgs
+}
+
 func (p *picker) take(e *entry, h *recHeader, n *note, size int) (taken, more bool) {
 	t := p.t
 	if h.expires != 0 && h.expires <= t.wall && (n == nil || !n.NoExpiry) {
-		p.err = t.failPending(e.seq, h, n, expired(h))
+		p.err = t.failPending(e.seq, h, n, expired(h, n))
 		p.ended = append(p.ended, e)
 		return true, p.err == nil
 	}
@@ -316,6 +332,10 @@ func (t *txn) supersede(lane uint64, seq Seq) error {
 	return nil
 }
 
-func expired(h *recHeader) *Problem {
-	return &Problem{Code: "EXPIRED", Message: "expires_at was " + microTime(h.expires).Format(time.RFC3339) + ", before it could be sent"}
+func expired(h *recHeader, n *note) *Problem {
+	what := ", before it could be sent"
+	if n != nil && n.Sent {
+		what = ", before it could be sent again; an earlier sending may have reached the org"
+	}
+	return &Problem{Code: "EXPIRED", Message: "expires_at was " + microTime(h.expires).Format(time.RFC3339) + what}
 }

@@ -215,6 +215,7 @@ type note struct {
 	Located  bool          `json:"l,omitempty"`  // Route and Target replace those of the record
 	Route    uint32        `json:"u,omitempty"`
 	Target   string        `json:"g,omitempty"`
+	Orgs     int           `json:"og,omitempty"` // Facts.Orgs when it travelled last
 	NoExpiry bool          `json:"e,omitempty"`
 	Edited   bool          `json:"x,omitempty"`
 	Payload  []byte        `json:"p,omitempty"` // Edited
@@ -272,6 +273,7 @@ type receipt struct {
 	attempts int
 	kind     Kind
 	route    uint32
+	orgs     int // Facts.Orgs when it travelled last
 	digest   Digest
 	accepted int64 // wall, µs
 	sent     int64
@@ -298,6 +300,7 @@ func appendReceipt(dst []byte, r *receipt) []byte {
 	dst = append(dst, receiptVersion, byte(r.state), flags)
 	dst = binary.AppendUvarint(dst, uint64(r.attempts))
 	dst = binary.AppendUvarint(dst, uint64(r.route))
+	dst = binary.AppendUvarint(dst, uint64(r.orgs))
 	dst = append(dst, r.digest[:]...)
 	dst = binary.AppendVarint(dst, r.accepted)
 	dst = binary.AppendVarint(dst, r.sent)
@@ -321,7 +324,7 @@ func decodeReceipt(v []byte) (x receipt, err error) {
 	if k := int(flags >> 1); k < len(kindNames) {
 		x.kind = kindNames[k]
 	}
-	x.attempts, x.route = int(r.uvarint()), uint32(r.uvarint())
+	x.attempts, x.route, x.orgs = int(r.uvarint()), uint32(r.uvarint()), int(r.uvarint())
 	copy(x.digest[:], r.take(len(x.digest)))
 	x.accepted, x.sent, x.ended = r.varint(), r.varint(), r.varint()
 	x.key, x.source, x.laneName, x.head, x.id = r.bytes(), r.bytes(), r.bytes(), r.bytes(), r.bytes()

@@ -11,7 +11,7 @@ import (
 // openBolt opens the bbolt engine as the suite asks for it.
 func openBolt(dir string, cfg storetest.Config) (storetest.Outbox, error) {
 	s, err := store.Open(filepath.Join(dir, "outbox.db"), store.Options{
-		DedupWindow: cfg.DedupWindow, OverdueAfter: cfg.OverdueAfter, LateWindow: cfg.LateWindow, MaxSize: cfg.MaxSize,
+		DedupWindow: cfg.DedupWindow, OverdueAfter: cfg.OverdueAfter, LateWindow: cfg.LateWindow, MaxSize: cfg.MaxSize, Skips: cfg.Skips,
 		Wall: cfg.Clock.Wall, Monotonic: cfg.Clock.Monotonic,
 	})
 	if err != nil {

@@ -137,7 +137,7 @@ func (t *txn) expire(seq Seq) error {
 		return nil
 	}
 	t.wake = true
-	return t.failPending(seq, &x.h, x.n, expired(&x.h))
+	return t.failPending(seq, &x.h, x.n, expired(&x.h, x.n))
 }
 
 // sweepDue deletes times that have passed and whose events are not waiting any

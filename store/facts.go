@@ -41,6 +41,7 @@ func (s *Store) Resume(ctx context.Context, by string, a Acceptance) error {
 		}
 		if f.OtherOrg != "" {
 			f.OrgID, f.OtherOrg, f.InstanceURL = f.OtherOrg, "", ""
+			f.Orgs++ // what was found and sent at the old one is not believed of this
 		}
 		if f.Restored {
 			f.Restored = false

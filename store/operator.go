@@ -193,7 +193,7 @@ func (t *txn) drop(x *moved, m Move) error {
 	n.log(transition{At: t.wall, From: x.state, To: Dropped, By: m.By})
 	n.Move = m.ID
 	n.Rev++
-	r := receipt{state: Dropped, attempts: n.Attempts, kind: n.Kind, attempt: n.Attempt, job: []byte(n.Job), sent: n.SentAt}
+	r := receipt{state: Dropped, attempts: n.Attempts, kind: n.Kind, attempt: n.Attempt, job: []byte(n.Job), sent: n.SentAt, orgs: n.Orgs}
 	return t.end(x, r)
 }
 
@@ -228,7 +228,7 @@ func (t *txn) resolve(x *moved, m Move, r Resolution) error {
 	key := slices.Clone(x.h.key)
 	err := t.end(x, receipt{
 		state: Delivered, id: []byte(r.ID), attempts: n.Attempts, kind: n.Kind,
-		attempt: n.Attempt, job: []byte(n.Job), sent: n.SentAt,
+		attempt: n.Attempt, job: []byte(n.Job), sent: n.SentAt, orgs: n.Orgs,
 	})
 	if err != nil {
 		return err

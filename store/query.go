@@ -205,6 +205,7 @@ func (r *reading) live(seq Seq, h *recHeader, n *note, full bool) Record {
 func (r *reading) noted(rec *Record, n *note, full bool) {
 	rec.Rev, rec.Attempts, rec.LastError, rec.Matches = n.Rev, n.Attempts, n.Error, n.Matches
 	rec.Kind, rec.AttemptID, rec.JobID, rec.SentAt = n.Kind, n.Attempt, n.Job, microTime(n.SentAt)
+	rec.SentKey, rec.OtherOrg = n.SentKey, n.Attempt != "" && n.Orgs != r.s.facts.Orgs
 	if !full {
 		return
 	}
@@ -241,6 +242,7 @@ func (r *reading) ended(seq Seq, x receipt, full bool) (Record, error) {
 		Lane: string(x.laneName), Source: string(x.source), Head: slices.Clone(x.head), Attempts: x.attempts,
 		AcceptedAt: microTime(x.accepted), SentAt: microTime(x.sent), EndedAt: microTime(x.ended),
 		Kind: x.kind, AttemptID: x.attempt, JobID: string(x.job), ID: string(x.id), Created: x.created,
+		OtherOrg: x.orgs != r.s.facts.Orgs,
 	}
 	n, err := x.notes()
 	if err != nil {

@@ -192,8 +192,12 @@ func (t *txn) putNote(seq Seq, n *note) error {
 	return t.tx.Bucket(bNote).Put(seqKey(seq), encodeJSON(n))
 }
 
-// travelled notes the attempt that an event was in.
+// travelled notes the attempt that an event was in. What was found at another
+// org than that attempt's falls away.
 func (n *note) travelled(a *attempt) {
+	if n.Orgs != a.Orgs {
+		n.Orgs, n.Located, n.Route, n.Target = a.Orgs, false, 0, ""
+	}
 	n.Kind, n.Attempt, n.Job, n.SentAt = a.Kind, a.ID, a.JobID, unixMicro(a.StartedAt)
 }
 
@@ -220,7 +224,7 @@ func code(p *Problem) string {
 func (t *txn) deliver(a *attempt, o *Outcome, h *recHeader, n *note) error {
 	r := receipt{
 		state: Delivered, created: o.Created, attempts: 1, kind: a.Kind, id: []byte(o.ID),
-		attempt: a.ID, job: []byte(a.JobID), sent: unixMicro(a.StartedAt),
+		attempt: a.ID, job: []byte(a.JobID), sent: unixMicro(a.StartedAt), orgs: a.Orgs,
 	}
 	if n != nil {
 		r.attempts += n.Attempts
@@ -336,7 +340,7 @@ func (t *txn) failPending(seq Seq, h *recHeader, n *note, p *Problem) error {
 		n = &note{}
 	}
 	t.leaveWindow(h, seq)
-	return t.stuck(seq, h, n, stuckBy{from: Pending, to: Failed, problem: p})
+	return t.stuck(seq, h, n, stuckBy{from: Pending, to: Failed, problem: p, skip: t.s.opts.Skips(t.object(h))})
 }
 
 // leaveWindow takes a pending event out of the look-ahead after the commit.

@@ -22,10 +22,13 @@ const MinSize = 8 << 20
 
 // Options of Open. Zero values take the defaults that are named here.
 type Options struct {
-	MaxSize        int64         // the file is never longer; 10 GiB
-	DedupWindow    time.Duration // how long receipts stay; 168 h
-	OverdueAfter   time.Duration // pending for longer is stuck; 1 h
-	LateWindow     time.Duration // holds found at Hold start anew with it; 11 min
+	MaxSize      int64         // the file is never longer; 10 GiB
+	DedupWindow  time.Duration // how long receipts stay; 168 h
+	OverdueAfter time.Duration // pending for longer is stuck; 1 h
+	LateWindow   time.Duration // holds found at Hold start anew with it; 11 min
+	// Skips reports whether an object's failed events let their followers pass
+	// (on_failure: skip). It is asked of events that the store itself fails.
+	Skips          func(object string) bool // nil: none do
 	AllowNetworkFS bool
 	ReadOnly       bool // for questions while no daemon runs; every change is ErrUnavailable
 	Logger         *slog.Logger
@@ -38,6 +41,9 @@ func (o *Options) defaults() error {
 	setDefault(&o.DedupWindow, 168*time.Hour)
 	setDefault(&o.OverdueAfter, time.Hour)
 	setDefault(&o.LateWindow, 11*time.Minute)
+	if o.Skips == nil {
+		o.Skips = func(string) bool { return false }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

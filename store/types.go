@@ -165,6 +165,7 @@ type Attempt struct {
 	StartedAt   time.Time
 	EndedAt     time.Time
 	Note        string // why it was released or how the job ended; "" is usual
+	Orgs        int    // Facts.Orgs at its claim
 }
 
 // Claimed is an event in the hands of an attempt.
@@ -297,6 +298,8 @@ type Record struct {
 	JobID      string
 	ID         string // delivered: the record's
 	Created    bool
+	SentKey    string // in doubt: what made the sending recognisable, as Outcome.SentKey said
+	OtherOrg   bool   // its sending, and ID, were at an org that the outbox belonged to before
 	LastError  *LastError
 	Matches    []string // in doubt
 	Reason     Reason   // stuck, else ""
@@ -417,6 +420,7 @@ type Facts struct {
 	PausedAt    time.Time
 	OtherOrg    string // the org that a login met instead of OrgID; "" if none
 	Restored    bool   // the store came from a backup; nothing is sent until accepted
+	Orgs        int    // how many other orgs were accepted since the first
 }
 
 // Acceptance is what the operator confirms when resuming.

@@ -234,6 +234,17 @@ func (w *window) requeue(e *entry) {
 	}
 }
 
+// turn moves an entry that was taken out of its queue into another route's.
+func (w *window) turn(e *entry, route uint32) {
+	if w.find(e.stream, e.seq) != e {
+		w.leave(e) // known twice: the other one is the event
+		return
+	}
+	w.unready(e)
+	e.route = route
+	w.makeReady(e)
+}
+
 // unready takes an entry out of the counts; its place in the queue is skipped later.
 func (w *window) unready(e *entry) {
 	q := w.queue(e.route)
@@ -498,7 +509,7 @@ func (t *taker) due(seq Seq) *entry {
 			return nil
 		}
 		e.restOnly = n.RESTOnly
-		if n.Located {
+		if t.s.located(&n) {
 			e.route = n.Route
 		}
 		e.since = max(e.since, n.Work)

@@ -61,6 +61,7 @@ type Config struct {
 	DedupWindow  time.Duration
 	OverdueAfter time.Duration
 	LateWindow   time.Duration
+	Skips        func(object string) bool
 	MaxSize      int64
 }
 

@@ -8,6 +8,7 @@ var factRules = []rule{
 	{name: "Pause_HoldsOverReopening", test: pauseReopened},
 	{name: "SetOrg_TheFirstIsRecorded", test: orgRecorded},
 	{name: "SetOrg_AnotherNeedsTheOperator", test: orgChanged},
+	{name: "Resume_WhatWasFoundAtTheOldOrgIsForgotten", test: orgForgets},
 	{name: "Resume_WithoutNeedChangesNothing", test: resumeIdle},
 }
 
@@ -90,6 +91,48 @@ func orgChanged(r *rig) {
 	r.reopen()
 	if f := r.facts(); f.OrgID != "00DB" || f.OtherOrg != "" {
 		r.Errorf("Facts = %+v; want 00DB accepted", f)
+	}
+}
+
+func orgForgets(r *rig) {
+	update := store.Route{Object: "Contact", Operation: "update"}
+	r.setOrg("00DA")
+	r.put(ev("done", upsert, ""), ev("found", matched, ""), ev("busy", matched, ""), ev("waits", matched, ""))
+	r.run(spec(upsert), delivered("003A"), "done")
+	found := store.Outcome{Verdict: store.Reroute, Route: update, Target: "003B"}
+	r.run(spec(matched), found, "found", "busy", "waits")
+	one := spec(update)
+	one.MaxRecords = 1
+	id, events := r.claimKeys(one, "found")
+	r.routes()
+	r.setOrg("00DB")
+	if err := r.Resume(r.ctx, "ada", store.Acceptance{Org: true}); err != nil {
+		r.Fatalf("Resume(accept org) = %v", err)
+	}
+	if a, err := r.Attempt(r.ctx, id); err != nil || a.Orgs == r.facts().Orgs {
+		r.Errorf("attempt of before = %+v, %v; want it told from later ones by %d", a, err, r.facts().Orgs)
+	}
+	r.settle(id, events, store.Outcome{Verdict: store.Again})
+	r.claimKeys(spec(update))
+	id, events = r.claimKeys(spec(matched), "busy", "waits", "found")
+	for _, e := range events {
+		if e.Target != "" {
+			r.Errorf("%s goes to %s, which was found at the old org", e.Key, e.Target)
+		}
+	}
+	r.settle(id, events, found)
+	r.reopen()
+	id, events = r.claimKeys(spec(update), "found", "busy", "waits")
+	for _, e := range events {
+		if e.Target != "003B" {
+			r.Errorf("%s goes to %q; want what was found at the new org", e.Key, e.Target)
+		}
+	}
+	r.settle(id, events, delivered("003B"))
+	for key, other := range map[string]bool{"done": true, "found": false} {
+		if rec := r.get(key); rec.OtherOrg != other {
+			r.Errorf("%s: of another org = %v; want %v", key, rec.OtherOrg, other)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 var timeRules = []rule{
 	{name: "Sweep_ExpiresWhatIsNotInFlight", test: sweepExpires},
+	{name: "Sweep_WhatExpiresLetsFollowersPassWhereItIsSkipped", test: sweepExpiresSkipped},
 	{name: "Sweep_ReceiptsLeaveAfterTheWindow", test: sweepForgets},
 	{name: "Sweep_TheWindowBeginsAtTheEnd", test: sweepWindowStart},
 	{name: "Sweep_WhatIsNotTerminalNeverLeaves", test: sweepKeepsLiving},
@@ -20,6 +21,23 @@ var timeRules = []rule{
 	{name: "Clock_AWallJumpLosesNoEvent", test: clockJumpNotBefore},
 	{name: "Clock_AWallJumpThereAndBackLosesNoEvent", test: clockJumpTwice},
 	{name: "Clock_StandsStillWhileClosed", test: clockClosed},
+}
+
+func sweepExpiresSkipped(r *rig) {
+	r.cfg.Skips = func(object string) bool { return object == "Account" }
+	r.reopen()
+	for _, route := range []store.Route{upsert, account} {
+		lane := route.Object + "/1"
+		first := ev(route.Object+" 1", route, lane)
+		first.ExpiresAt = r.clock.Wall().Add(time.Minute)
+		r.put(first, ev(route.Object+" 2", route, lane))
+	}
+	r.wait(2 * time.Minute)
+	r.sweep()
+	r.claimKeys(spec(account), "Account 2")
+	r.claimKeys(spec(upsert))
+	_, err := r.Retry(r.ctx, "Account 1", store.Move{}, nil)
+	r.wantErr("Retry of one that was passed over", err, store.ErrSuperseded)
 }
 
 func sweepExpires(r *rig) {

@@ -133,6 +133,9 @@ func (d *Dispatcher) leave(ctx context.Context, j *job) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.cfg.REST.Grace)
 	defer cancel()
 	if j.Phase == store.PhaseOpen {
+		if !d.breaker.allows(reading) {
+			return nil
+		}
 		if dead, err := d.discard(stopping, j.JobID); err != nil || !dead {
 			return nil
 		}

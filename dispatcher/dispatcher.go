@@ -32,6 +32,7 @@ type Dispatcher struct {
 	beat    atomic.Int64  // Unix nanoseconds: when the loop came round last
 
 	term     store.Term     // set by Run before any attempt
+	orgs     int            // the same: which org of the outbox's this is, as store.Facts counts them
 	attempts sync.WaitGroup // goroutines that Run waits for
 
 	mu       sync.Mutex
@@ -85,11 +86,16 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 // stay as they were at New.
 func (d *Dispatcher) Configure(cfg Config) {
 	d.cfg.Store(cfg.defaulted())
+	d.forgetTraits()
+	d.Poke()
+}
+
+// forgetTraits has everything asked again that was learned of objects.
+func (d *Dispatcher) forgetTraits() {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	clear(d.traits)
 	clear(d.warned)
-	d.mu.Unlock()
-	d.Poke()
 }
 
 func (d *Dispatcher) config() *Config { return d.cfg.Load() }
@@ -138,7 +144,19 @@ func (d *Dispatcher) Beat() time.Time {
 // REST.Grace, jobs are left at the org with their phase on disk, and every
 // goroutine has ended when Run returns. It returns an error only if it can't go
 // on: store.ErrFenced when another took over the outbox, or the store is gone.
+// When the operator accepts another org, it lets go of everything and starts anew.
 func (d *Dispatcher) Run(ctx context.Context) error {
+	for {
+		err := d.serve(ctx)
+		if !errors.Is(err, errOrgAccepted) {
+			return err
+		}
+		d.log.Warn("another org was accepted; dispatching starts anew")
+	}
+}
+
+// serve is Run for as long as the outbox belongs to one org.
+func (d *Dispatcher) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var fatal atomic.Pointer[error]
@@ -157,8 +175,14 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return nil
 }
 
-// run is Run but for the ending: it returns when ctx ends or it can't go on.
+// run is serve but for the ending: it returns when ctx ends or it can't go on.
 func (d *Dispatcher) run(ctx context.Context, stop func(error)) (err error) {
+	facts, err := durable(ctx, d, "facts", d.outbox.Facts)
+	if err != nil {
+		return err
+	}
+	d.orgs = facts.Orgs
+	d.forgetTraits()
 	if d.term, err = durable(ctx, d, "hold", d.outbox.Hold); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package dispatcher_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -394,6 +395,43 @@ func TestOtherOrg(t *testing.T) {
 	}
 	r.d.Poke()
 	r.delivers(2)
+}
+
+// TestOtherOrg_WhatIsOfTheOldOne: jobs and Ids of the org before are not used at
+// the one that was accepted.
+func TestOtherOrg_WhatIsOfTheOldOne(t *testing.T) {
+	r := newRig(t, quick())
+	r.put(upsertContact(0))
+	r.start()
+	r.delivers(1)
+	r.faults(simulator.Fault{Do: "slow_job", Delay: time.Hour})
+	r.put(createContact(1))
+	r.until("a job is under way", func() bool { return r.sim.Calls().Calls["job.close"] == 1 })
+	if err := r.sim.SetOrgID("00D000000000999"); err != nil {
+		t.Fatal(err)
+	}
+	r.sim.ExpireTokens()
+	r.until("org change is seen", func() bool { return r.d.Breaker().Reason == dispatcher.ReasonOrgChanged })
+	r.put(upsertContact(2), `{"key":"child","object":"Contact","operation":"create","fields":{"LastName":"C","ReportsToId":{"$id_of":"u-0000"}}}`)
+	looks := r.sim.Calls().Calls["job.get"]
+	if err := r.store.Resume(t.Context(), "op", store.Acceptance{Org: true}); err != nil {
+		t.Fatal(err)
+	}
+	r.d.Poke()
+	r.drained()
+	if n := r.sim.Calls().Calls["job.get"]; n != looks {
+		t.Errorf("asked %d times for a job of the old org", n-looks)
+	}
+	if x := r.get("c-0001"); x.State != store.InDoubt {
+		t.Errorf("a create that was under way is %s; want in doubt", x.State)
+	}
+	if x := r.get("u-0002"); x.State != store.Delivered {
+		t.Errorf("an upsert is %s %+v; want delivered", x.State, x.LastError)
+	}
+	x := r.get("child")
+	if x.State != store.Failed || !strings.Contains(x.LastError.Message, "before") {
+		t.Errorf("a child of a record at the old org is %s %+v; want failed", x.State, x.LastError)
+	}
 }
 
 // TestNotConfigured keeps events and sends nothing.

@@ -57,11 +57,17 @@ func (d *Dispatcher) lull(ctx context.Context, wake time.Duration, changed <-cha
 	}
 }
 
+// errOrgAccepted ends what was going on for the org before.
+var errOrgAccepted = errors.New("the outbox belongs to another org now")
+
 // seeFacts tells the breaker which condition holds.
 func (d *Dispatcher) seeFacts(ctx context.Context) error {
 	f, err := durable(ctx, d, "facts", d.outbox.Facts)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case f.Orgs != d.orgs:
+		return errOrgAccepted // before the breaker lets anything through to it
 	}
 	switch {
 	case d.org == nil:
@@ -389,7 +395,7 @@ func (d *Dispatcher) meetOrg(ctx context.Context) {
 		switch {
 		case err != nil:
 			return err
-		case facts.OtherOrg != "":
+		case facts.OtherOrg != "" || facts.Orgs != d.orgs:
 			d.breaker.setCondition(ReasonOrgChanged)
 			return fmt.Errorf("org %s: %w", id.OrgID, errOtherOrg)
 		}

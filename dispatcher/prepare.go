@@ -227,23 +227,26 @@ func (b *batch) carryKey(r *record) *store.Problem {
 
 // replaceIDs puts the Ids of other events' records in.
 func (d *Dispatcher) replaceIDs(ctx context.Context, fields json.RawMessage) (json.RawMessage, *store.Problem, error) {
-	var missing string
+	var missing, why string
 	var failure error
 	replaced, err := event.ReplaceIDs([]byte(fields), func(key string) (string, bool) {
 		other, err := durable(ctx, d, "get", func(ctx context.Context) (store.Record, error) { return d.outbox.Get(ctx, key) })
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			failure = fmt.Errorf("look up %s: %w", key, err)
 		}
-		if other.ID == "" {
-			missing = key
+		switch {
+		case other.ID == "":
+			missing, why = key, " is not known"
+		case other.OtherOrg:
+			missing, why = key, " is of the org that the outbox belonged to before"
 		}
-		return other.ID, other.ID != ""
+		return other.ID, missing == ""
 	})
 	switch {
 	case failure != nil:
 		return nil, nil, failure
 	case missing != "":
-		return nil, invalid("the Id of the record of " + missing + " is not known"), nil
+		return nil, invalid("the Id of the record of " + missing + why), nil
 	case err != nil:
 		return nil, invalid("the stored fields can't be read"), nil
 	}

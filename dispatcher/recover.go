@@ -39,6 +39,8 @@ func (d *Dispatcher) resume(ctx context.Context, a store.Attempt) error {
 		return cmp.Or(err, d.putBack(ctx, a, claimed))
 	case len(claimed) == 0:
 		return nil
+	case a.Orgs != d.orgs:
+		return d.abandon(ctx, a, claimed)
 	}
 	d.log.Info("attempt is resumed", "attempt", string(a.ID), "object", a.Route.Object, "operation", a.Route.Operation,
 		"phase", a.Phase.String(), "job", a.JobID, "records", len(claimed))
@@ -92,6 +94,25 @@ func (d *Dispatcher) putBack(ctx context.Context, a store.Attempt, claimed []sto
 		b.records = append(b.records, record{Claimed: c})
 	}
 	return d.giveBack(ctx, b, "the daemon was stopped")
+}
+
+// abandon gives up an attempt at an org that the outbox does not belong to any
+// more: neither it nor its job means anything to the present one. What it may
+// have sent counts as sent, so that nothing is repeated there that a repeat could
+// double.
+func (d *Dispatcher) abandon(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+	b := &batch{Attempt: a, judge: judge{cfg: d.config(), route: a.Route}}
+	sent := a.Phase >= store.PhaseClosing || a.Kind == store.KindREST
+	for _, c := range claimed {
+		if sent {
+			c.Sent = true
+			c.SentKey, _ = readKeyNote(a.Note)
+		}
+		b.settled = append(b.settled, b.unsent(record{Claimed: c}))
+	}
+	d.log.Warn("attempt at the org of before is given up", "attempt", string(a.ID), "object", a.Route.Object,
+		"phase", a.Phase.String(), "job", a.JobID, "records", len(claimed))
+	return d.settle(ctx, b, b.settled, "the outbox belongs to another org now")
 }
 
 // shelve puts back what an earlier start left unfinished where no org is configured.

@@ -85,11 +85,23 @@ type Breaker struct {
 	NextProbeAt Time   `json:"next_probe_at,omitzero"`
 }
 
+// Values of Store.FullBecause.
+const (
+	FullMaxSize = "max_size"
+	FullDisk    = "disk"
+)
+
 // Store is the room that the outbox has: the file's length, what of it can be
-// used again, and the length it may reach.
+// used again, and the length it may reach; and what its disk has: what is free,
+// what must be for new events, and the ballast that is kept for outcomes, 0 while
+// it is given up.
 type Store struct {
-	Bytes     int64 `json:"bytes"`
-	FreeBytes int64 `json:"free_bytes"`
-	MaxBytes  int64 `json:"max_bytes"`
-	Full      bool  `json:"full"`
+	Bytes           int64  `json:"bytes"`
+	FreeBytes       int64  `json:"free_bytes"`
+	MaxBytes        int64  `json:"max_bytes"`
+	Full            bool   `json:"full"`
+	FullBecause     string `json:"full_because,omitempty"`
+	DiskFreeBytes   int64  `json:"disk_free_bytes,omitempty"`
+	DiskNeededBytes int64  `json:"disk_needed_bytes,omitempty"`
+	BallastBytes    int64  `json:"ballast_bytes"`
 }

@@ -123,7 +123,7 @@ var masks = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`), "2026-11-23T10:00:07.120Z"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`), "01936d2e-7c1a-7f0e-9b1d-2c5a8e4f6071"},
-	{regexp.MustCompile(`"(bytes|free_bytes)": ?\d+`), `"$1": 1048576`},
+	{regexp.MustCompile(`"((?:disk_)?(?:free_|needed_|ballast_)?bytes)": ?\d+`), `"$1": 1048576`},
 	{regexp.MustCompile(`"(\w+_per_second|oldest_pending_seconds)": ?[\d.]+`), `"$1": 0.5`},
 	{regexp.MustCompile(`"by": ?"[^"]*"`), `"by": "ada"`},
 }

@@ -108,6 +108,9 @@ var (
 	descFree        = prometheus.NewDesc("outboxd_store_free_bytes", "Bytes of the file that can be used again.", nil, nil)
 	descMax         = prometheus.NewDesc("outboxd_store_max_bytes", "Length that the file may reach.", nil, nil)
 	descFull        = prometheus.NewDesc("outboxd_store_full", "1 while new events are refused for want of room.", nil, nil)
+	descDiskFree    = prometheus.NewDesc("outboxd_disk_free_bytes", "Bytes free on the file system of the store.", nil, nil)
+	descDiskNeeded  = prometheus.NewDesc("outboxd_disk_needed_bytes", "Bytes that must be free there for new events.", nil, nil)
+	descBallast     = prometheus.NewDesc("outboxd_ballast_bytes", "Bytes kept on the disk for outcomes; 0 while they are given up.", nil, nil)
 	descBreaker     = prometheus.NewDesc("outboxd_breaker_open", "1 while nothing is sent, by reason.", []string{"reason"}, nil)
 	descBudgetUsed  = prometheus.NewDesc("outboxd_api_budget_used", "API calls of the org used in the last 24 hours.", nil, nil)
 	descBudgetMax   = prometheus.NewDesc("outboxd_api_budget_max", "API calls that the org has in 24 hours.", nil, nil)
@@ -121,6 +124,7 @@ type outboxCollector struct{ s *Server }
 func (c *outboxCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descEvents, descStuck, descOldest, descBytes, descFree, descMax, descFull,
+		descDiskFree, descDiskNeeded, descBallast,
 		descBreaker, descBudgetUsed, descBudgetMax, descConnections, descInfo,
 	} {
 		ch <- d
@@ -154,7 +158,10 @@ func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descBytes, float64(st.Bytes))
 	gauge(descFree, float64(st.FreeBytes))
 	gauge(descMax, float64(st.MaxBytes))
-	gauge(descFull, truth(st.Full))
+	gauge(descFull, truth(st.Full != ""))
+	gauge(descDiskFree, float64(st.Disk.FreeBytes))
+	gauge(descDiskNeeded, float64(st.Disk.NeedBytes))
+	gauge(descBallast, float64(st.Disk.BallastBytes))
 }
 
 func (c *outboxCollector) collectDispatch(gauge func(*prometheus.Desc, float64, ...string)) {

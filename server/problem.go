@@ -21,6 +21,7 @@ var problems = []struct {
 	detail string
 }{
 	{store.ErrKeyReused, api.CodeKeyReused, "the key belongs to an event with another payload, which is unchanged"},
+	{store.ErrDiskFull, api.CodeOutboxFull, "nothing was stored: the disk of the store is full; repeat when there is room"},
 	{store.ErrFull, api.CodeOutboxFull, "nothing was stored; repeat when events have been delivered"},
 	{store.ErrNotFound, api.CodeUnknownKey, "no event with this key, or its receipt is past the dedup window"},
 	{store.ErrTransition, api.CodeWrongState, ""},

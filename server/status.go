@@ -40,8 +40,11 @@ func (s *Server) status(st *store.Status) api.Status {
 		Rates:                s.rates.now(sampleOf(st)),
 		APIBudget:            s.dispatch.Budget(),
 		Breaker:              s.dispatch.Breaker(),
-		Store:                api.Store{Bytes: st.Bytes, FreeBytes: st.FreeBytes, MaxBytes: st.MaxBytes, Full: st.Full},
-		AsOf:                 at(st.AsOf),
+		Store: api.Store{
+			Bytes: st.Bytes, FreeBytes: st.FreeBytes, MaxBytes: st.MaxBytes, Full: st.Full != "", FullBecause: string(st.Full),
+			DiskFreeBytes: st.Disk.FreeBytes, DiskNeededBytes: st.Disk.NeedBytes, BallastBytes: st.Disk.BallastBytes,
+		},
+		AsOf: at(st.AsOf),
 	}
 	for object, c := range st.Objects {
 		a.Objects[object] = api.ObjectCounts(counts(c))

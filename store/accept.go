@@ -84,11 +84,11 @@ func (t *txn) puts(ops []*op) error {
 	for _, o := range ops {
 		size += o.put.size
 	}
-	if !t.roomFor(size) {
-		t.s.setFull(true)
-	} else if t.s.full {
-		t.s.setFull(false)
+	full, err := t.fullness(size)
+	if err != nil {
+		return err
 	}
+	t.s.setFull(full)
 	g := &group{t: t, first: t.num.Next, keys: map[keyHash]int{}, idx: map[uint32][]added{}}
 	for _, o := range ops {
 		if err := g.add(o.put); err != nil {
@@ -100,27 +100,6 @@ func (t *txn) puts(ops []*op) error {
 	}
 	return g.store()
 }
-
-// roomFor reports whether events of this size leave enough for every open
-// attempt to record its outcome.
-func (t *txn) roomFor(size int) bool {
-	return t.room()-int64(size)*3/2 > reserve(t.s.opts.MaxSize)
-}
-
-// room is how many bytes the file can still take: free pages, and what it may grow.
-func (t *txn) room() int64 {
-	db := t.s.db
-	st, page := db.Stats(), int64(db.Info().PageSize)
-	free := int64(st.FreePageN+st.PendingPageN) * page
-	growth := t.s.opts.MaxSize - int64(db.AllocSize) - t.tx.Size()
-	return free + max(growth, 0) - slack*page
-}
-
-// slack are the pages that a transaction dirties whatever it does.
-const slack = 64
-
-// reserve is the part of the size limit that new events may not use.
-func reserve(limit int64) int64 { return min(max(limit/16, 1<<20), 256<<20) }
 
 // add decides about the events of one put.
 func (g *group) add(p *putOp) error {
@@ -160,8 +139,8 @@ func (g *group) decide(p *prepared) (PutResult, error) {
 	if seq, ok := g.t.s.keys.lookup(g.t.tx, p.hash); ok {
 		return g.t.known(seq, p.e.Digest)
 	}
-	if g.t.s.full {
-		return PutResult{Err: ErrFull}, nil
+	if full := g.t.s.full; full != "" {
+		return PutResult{Err: full.err()}, nil
 	}
 	seq := g.first + Seq(len(g.added))
 	g.keys[p.hash] = len(g.added)

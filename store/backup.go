@@ -23,6 +23,9 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 }
 
 func (s *Store) backup(ctx context.Context, w io.Writer) (err error) {
+	if err := s.roomForCopy(); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".backup-*")
 	if err != nil {
 		return err
@@ -43,6 +46,23 @@ func (s *Store) backup(ctx context.Context, w io.Writer) (err error) {
 	}
 	_, err = io.Copy(contextWriter{ctx, w}, f)
 	return err
+}
+
+// roomForCopy refuses a copy that would leave new events without room.
+func (s *Store) roomForCopy() error {
+	if s.disk == nil {
+		return nil
+	}
+	s.disk.look()
+	var size int64
+	if err := s.db.View(func(tx *bolt.Tx) error { size = tx.Size(); return nil }); err != nil {
+		return err
+	}
+	d := s.disk.state()
+	if need := size + d.NeedBytes; d.FreeBytes < need {
+		return fmt.Errorf("%w: the copy is made beside the store first, for which %d bytes have to be free, not %d", ErrDiskFull, need, d.FreeBytes)
+	}
+	return nil
 }
 
 // markCopy gives a copy a generation of its own: wherever it is put in place, and

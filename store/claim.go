@@ -124,9 +124,11 @@ const lookBound = 1 << 14
 const outcomeBytes = 16 << 10
 
 // outcomeRoom is how many more events may be in flight so that the outcome of
-// each can be recorded in what is left of the size limit; one always may.
+// each can be recorded in what is left of the size limit and of the disk; one
+// always may.
 func (t *txn) outcomeRoom() int {
-	return int(max(1, t.room()/outcomeBytes-int64(len(t.s.inflight))))
+	room := min(t.room(), max(t.inFile(), 0)+t.s.disk.room())
+	return int(max(1, room/outcomeBytes-int64(len(t.s.inflight))))
 }
 
 func (t *txn) claim(id AttemptID, spec ClaimSpec) (Attempt, []Claimed, error) {
@@ -151,7 +153,7 @@ func (t *txn) claim(id AttemptID, spec ClaimSpec) (Attempt, []Claimed, error) {
 	}
 	s.mu.Unlock()
 	t.undo = append(t.undo, func() {
-		for _, e := range slices.Concat(p.held, p.ended) {
+		for _, e := range slices.Backward(slices.Concat(p.ended, p.held)) {
 			s.win.requeue(e)
 		}
 	})

@@ -46,6 +46,9 @@ func (s *Store) status(tx *bolt.Tx) (Status, error) {
 	}
 	st.OldestPending = r.oldestPending(st.Counts[Pending])
 	st.Bytes, st.FreeBytes = s.fileUse(tx)
+	if s.disk != nil {
+		st.Disk = s.disk.state()
+	}
 	return st, nil
 }
 

@@ -34,6 +34,7 @@ func (s *Store) Sweep(ctx context.Context, term Term) (more bool, err error) {
 		{"forget outcomes", (*txn).sweepFeed},
 		{"close a slice", (*txn).sweepOpen},
 		{"forget receipts", (*txn).sweepSlice},
+		{"look whether there is room again", (*txn).sweepRoom},
 		{"save the clock", (*txn).sweepClock},
 	}
 	for _, x := range steps {

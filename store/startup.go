@@ -24,8 +24,9 @@ type lockFile struct {
 }
 
 type lockContent struct {
-	Generation string `json:"generation"`     // of the newest start
-	Next       string `json:"next,omitempty"` // being put into the store
+	Generation string `json:"generation"`       // of the newest start
+	Next       string `json:"next,omitempty"`   // being put into the store
+	Failed     bool   `json:"failed,omitempty"` // that start was ended by the disk
 }
 
 func lockStore(path string) (*lockFile, error) {
@@ -61,7 +62,9 @@ func (l *lockFile) write(c lockContent) error {
 			b[i] = ' '
 		}
 	}
-	if _, err := l.f.WriteAt(b, 0); err != nil {
+	if _, err := l.f.WriteAt(b, 0); isNoRoom(err) {
+		return diskFull(err)
+	} else if err != nil {
 		return err
 	}
 	l.lockContent = c
@@ -157,34 +160,52 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// begin marks this start. On a full disk it takes the room of the ballast.
+func (s *Store) begin() error {
+	s.disk.look()
+	err := s.startGeneration()
+	for errors.Is(err, ErrFull) && s.makeRoom(err) {
+		err = s.startGeneration()
+	}
+	if errors.Is(err, ErrDiskFull) {
+		return fmt.Errorf("free some room on the disk of %s: %w", filepath.Dir(s.path), err)
+	}
+	return err
+}
+
 // startGeneration marks this start in the store and beside it. A store whose
 // mark is not the one beside it was put there by somebody: a restored backup.
+// It stays known for one until the mark is in it.
 func (s *Store) startGeneration() error {
-	old := s.num.Generation
-	if old != "" && old != s.lock.Generation && old != s.lock.Next {
-		s.log.Warn("the store is not the one that ran here last: it starts paused until the operator accepts it", "path", s.path)
-		s.facts.Restored = true
+	num, facts, beside := s.num, s.facts, s.lock.lockContent
+	restored := num.Generation != "" && num.Generation != beside.Generation && num.Generation != beside.Next
+	if restored {
+		facts.Restored = true
+	} else {
+		beside.Generation = num.Generation
 	}
-	gen := rand.Text()
-	if err := s.lock.write(lockContent{Generation: old, Next: gen}); err != nil {
+	beside.Next = rand.Text()
+	if err := s.lock.write(beside); err != nil {
 		return fmt.Errorf("write %s.lock: %w", s.path, err)
 	}
-	s.num.Generation = gen
-	wasClean := s.num.Clean
-	s.crashed = !wasClean
-	s.num.Clean = false
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		facts, err := json.Marshal(s.facts)
+	num.Generation, num.Clean = beside.Next, false
+	err := s.updateAlone(0, func(tx *bolt.Tx) error {
+		v, err := json.Marshal(facts)
 		if err != nil {
 			return err
 		}
-		return errors.Join(putNumbers(tx, s.num), tx.Bucket(bMeta).Put(kFacts, facts))
+		return errors.Join(putNumbers(tx, num), tx.Bucket(bMeta).Put(kFacts, v))
 	})
 	if err != nil {
 		return err
 	}
-	s.log.Info("store open", "path", s.path, "clean", wasClean, "next_seq", uint64(s.num.Next))
-	if err := s.lock.write(lockContent{Generation: gen}); err != nil {
+	s.crashed = !s.num.Clean && !beside.Failed
+	s.log.Info("store open", "path", s.path, "clean", s.num.Clean, "next_seq", uint64(num.Next))
+	if restored {
+		s.log.Warn("the store is not the one that ran here last: it starts paused until the operator accepts it", "path", s.path)
+	}
+	s.num, s.facts = num, facts
+	if err := s.lock.write(lockContent{Generation: num.Generation}); err != nil {
 		return fmt.Errorf("write %s.lock: %w", s.path, err)
 	}
 	return syncDir(filepath.Dir(s.path))

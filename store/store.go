@@ -65,7 +65,9 @@ type Store struct {
 	opts  Options
 	log   *slog.Logger
 	db    *bolt.DB
+	file  *os.File // of db
 	lock  *lockFile
+	disk  *disk // nil when read-only
 	clock *clock
 
 	ops     chan *op
@@ -90,9 +92,10 @@ type Store struct {
 	inflight map[Seq]*attempt
 	busy     map[uint64]Seq // lanes that are in flight
 	attempts map[AttemptID]*attempt
-	full     bool
-	crashed  bool // the process before ended without Close; until the first Hold
-	applied  int  // id of the newest transaction that memory follows
+	full     Fullness
+	length   int64 // of the file; the writer's alone
+	crashed  bool  // the process before ended without Close; until the first Hold
+	applied  int   // id of the newest transaction that memory follows
 
 	win     *window // the writer's alone
 	term    atomic.Uint64
@@ -154,13 +157,14 @@ func open(path string, o Options) (_ *Store, err error) {
 			err = errors.Join(err, s.closeFiles())
 		}
 	}()
+	s.disk = newDisk(path, o.MaxSize, s.log)
 	if err := s.openFile(); err != nil {
 		return nil, err
 	}
 	if err := s.db.View(s.load); err != nil {
 		return nil, err
 	}
-	if err := s.startGeneration(); err != nil {
+	if err := s.begin(); err != nil {
 		return nil, err
 	}
 	if err := s.db.View(func(tx *bolt.Tx) error { s.applied = tx.ID(); return nil }); err != nil {
@@ -212,7 +216,8 @@ func (s *Store) openFile() error {
 	if err != nil {
 		return err
 	}
-	s.db.AllocSize = int(min(max(s.opts.MaxSize/64, 256<<10), 16<<20))
+	s.setLength(size)
+	s.fillHoles()
 	return nil
 }
 
@@ -220,7 +225,7 @@ func (s *Store) boltOptions(size int64) *bolt.Options {
 	mapped := min(max(2*size, 1<<30), s.opts.MaxSize)
 	return &bolt.Options{
 		Timeout: lockPatience, NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
-		InitialMmapSize: int(mapped), MaxSize: int(max(s.opts.MaxSize, size)), OpenFile: openExisting,
+		InitialMmapSize: int(mapped), MaxSize: int(max(s.opts.MaxSize, size)), OpenFile: s.keepFile,
 	}
 }
 
@@ -289,8 +294,12 @@ func (s *Store) Close() error {
 		close(s.stop)
 		<-s.done
 		s.wg.Wait()
-		if !s.opts.ReadOnly && s.Err() == nil {
+		switch {
+		case s.opts.ReadOnly:
+		case s.Err() == nil:
 			err = s.commitClean()
+		default:
+			s.blameDisk()
 		}
 		err = errors.Join(err, s.closeFiles())
 	})
@@ -300,15 +309,54 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// blameDisk leaves word beside the store that it was the disk that ended this
+// process, so that no event is suspected of it. It may fail as well.
+func (s *Store) blameDisk() {
+	if err := s.lock.write(lockContent{Generation: s.lock.Generation, Next: s.lock.Next, Failed: true}); err != nil {
+		s.log.Warn("the next start will not know that the disk ended this one", "err", err)
+	}
+}
+
 // commitClean writes the freelist, which other commits spare themselves: the
-// next Open need not walk the whole file then.
+// next Open need not walk the whole file then. Where there is no room for it, it
+// says at least that the store was closed in order.
 func (s *Store) commitClean() error {
-	s.db.NoFreelistSync = false
-	return s.db.Update(func(tx *bolt.Tx) error {
+	clean := func(tx *bolt.Tx) error {
 		s.num.Clean = true
 		s.num.Clock, s.num.Idle = s.clock.saved()
 		return putNumbers(tx, s.num)
+	}
+	st := s.db.Stats()
+	s.db.NoFreelistSync = false
+	err := s.updateAlone(8*int64(st.FreePageN+st.PendingPageN), clean)
+	if errors.Is(err, ErrFull) {
+		s.log.Info("closed without the list of free pages; the next start reads the whole file", "err", err)
+		s.db.NoFreelistSync = true
+		err = s.updateAlone(0, clean)
+	}
+	return err
+}
+
+// updateAlone is a transaction of the start or the end, when the writer does not
+// run. It may need so many bytes beside the usual.
+func (s *Store) updateAlone(need int64, f func(tx *bolt.Tx) error) error {
+	before, used := 0, int64(0)
+	err := s.db.View(func(tx *bolt.Tx) error {
+		before, used = tx.ID(), tx.Size()
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	if lack := need + slack*s.pageSize() - (s.length - used); lack > 0 {
+		if err := s.grow(lack); err != nil && !errors.Is(err, ErrFull) {
+			return err
+		}
+	}
+	if err := s.db.Update(f); err != nil {
+		return s.commitError(err, before)
+	}
+	return nil
 }
 
 func (s *Store) closeFiles() error {
@@ -333,12 +381,14 @@ func (s *Store) Err() error {
 	return nil
 }
 
-func (s *Store) fail(err error) {
+// fail ends the store: what is on the disk is not known any more.
+func (s *Store) fail(err error) error {
 	s.failOnce.Do(func() {
 		s.log.Error("a commit's outcome is unknown; the process must end", "err", err)
 		s.failure.Store(&err)
 		close(s.failed)
 	})
+	return fmt.Errorf("%w: %w", ErrUnknown, err)
 }
 
 // Ready hints that Routes may say something else than before.
@@ -385,13 +435,21 @@ func (s *Store) view(ctx context.Context, f func(tx *bolt.Tx) error) error {
 	}
 }
 
+// errFailed is the answer to everything after a commit of unknown outcome, to
+// questions too: what can be read may not be on the disk. Nothing is to be repeated
+// in this process.
+var errFailed = fmt.Errorf("%w: %w", ErrUnknown, ErrClosed)
+
 var errBetween = errors.New("memory is not as of this transaction")
 
 func (s *Store) viewNow(f func(tx *bolt.Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.db.View(func(tx *bolt.Tx) error {
-		if tx.ID() != s.applied && s.Err() == nil {
+		if s.Err() != nil {
+			return errFailed
+		}
+		if tx.ID() != s.applied {
 			return errBetween
 		}
 		return f(tx)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -407,8 +408,16 @@ type Status struct {
 	Bytes         int64 // length of the file
 	FreeBytes     int64 // of these, reusable
 	MaxBytes      int64
-	Full          bool
+	Full          Fullness // why new events are refused; "" if they are not
+	Disk          Disk
 	AsOf          time.Time
+}
+
+// Disk is the room beside the store; zero when it is opened read-only.
+type Disk struct {
+	FreeBytes    int64 // of its file system, as of some seconds ago
+	BallastBytes int64 // kept for outcomes; 0 while it is given up
+	NeedBytes    int64 // that must be free for new events
 }
 
 // Facts are small durable truths about the outbox.
@@ -451,6 +460,8 @@ var (
 	ErrConfirmation = errors.New("resume needs a confirmation")
 	// ErrFull: the outbox is at its size limit; nothing was stored.
 	ErrFull = errors.New("outbox is full")
+	// ErrDiskFull is an ErrFull: the disk has no room; nothing was stored.
+	ErrDiskFull = fmt.Errorf("%w: no room on the disk", ErrFull)
 	// ErrAborted: another event of the atomic batch was refused.
 	ErrAborted = errors.New("batch refused")
 	// ErrCursor: the cursor is not one that the store gave.

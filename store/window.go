@@ -225,13 +225,20 @@ func (w *window) makeReady(e *entry) {
 	}
 }
 
-// requeue puts an entry back that a claim took out and did not keep.
+// requeue puts an entry back that a claim took out and did not keep: it is the
+// first again.
 func (w *window) requeue(e *entry) {
-	if e.state == entryReady && !e.queued {
-		q := w.queue(e.route)
-		q.ready = append(q.ready, e)
-		e.queued = true
+	if e.state != entryReady || e.queued {
+		return
 	}
+	q := w.queue(e.route)
+	if q.head == 0 {
+		q.ready = slices.Insert(q.ready, 0, e)
+	} else {
+		q.head--
+		q.ready[q.head] = e
+	}
+	e.queued = true
 }
 
 // turn moves an entry that was taken out of its queue into another route's.

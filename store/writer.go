@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -35,7 +34,7 @@ func (s *Store) submit(ctx context.Context, o *op) error {
 		return fmt.Errorf("%w: opened read-only", ErrUnavailable)
 	}
 	if s.Err() != nil {
-		return ErrUnknown
+		return errFailed
 	}
 	o.done = make(chan error, 1)
 	select {
@@ -45,7 +44,7 @@ func (s *Store) submit(ctx context.Context, o *op) error {
 	case <-s.stop:
 		return ErrClosed
 	case <-s.failed:
-		return ErrUnknown
+		return errFailed
 	}
 	// Once queued it will be decided soon, by a commit or by the writer's end.
 	select {
@@ -114,7 +113,7 @@ func (s *Store) commitPuts(first *op) (next *op) {
 		}
 		break
 	}
-	err := s.commit(func(t *txn) error { return t.puts(group) })
+	err := s.persist(func(t *txn) error { return t.puts(group) }, s.lengthen)
 	for _, o := range group {
 		if err != nil {
 			o.put.refuse(err, s.num.Next)
@@ -136,7 +135,17 @@ func (s *Store) run(o *op) error {
 	if o.look != nil {
 		return s.db.View(o.look)
 	}
-	return s.commit(o.change)
+	return s.persist(o.change, s.makeRoom)
+}
+
+// persist commits f, and again for as long as it finds no room and some was made.
+func (s *Store) persist(f func(t *txn) error, makeRoom func(why error) bool) error {
+	s.disk.look()
+	err := s.commit(f)
+	for errors.Is(err, ErrFull) && makeRoom(err) {
+		err = s.commit(f)
+	}
+	return err
 }
 
 // commit runs f in a transaction and, when it is durable, lets memory follow.
@@ -153,6 +162,9 @@ func (s *Store) commit(f func(t *txn) error) error {
 		return t.rollback(nil)
 	}
 	if err := t.finish(); err != nil {
+		return t.rollback(err)
+	}
+	if err := t.extend(slack * s.pageSize()); err != nil && !errors.Is(err, ErrFull) {
 		return t.rollback(err)
 	}
 	id := tx.ID()
@@ -182,30 +194,43 @@ func (t *txn) takeBack() {
 	}
 }
 
-// commitError tells a clean failure from an unknown one. Clean are the size
-// limit, and a full disk met by a write after which readers still see the
-// transaction before.
+// commitError tells a clean failure from an unknown one. Clean are the file's
+// length, and a full disk met by a write, never by a sync, after which readers
+// still see the transaction before.
 func (s *Store) commitError(err error, before int) error {
-	full := errors.Is(err, berrors.ErrMaxSizeReached)
-	if full || errors.Is(err, syscall.ENOSPC) {
-		seen := -1
-		viewErr := s.db.View(func(tx *bolt.Tx) error { seen = tx.ID(); return nil })
-		if viewErr == nil && seen == before {
-			s.setFull(true)
-			return fmt.Errorf("%w: %w", ErrFull, err)
-		}
+	short := errors.Is(err, berrors.ErrMaxSizeReached)
+	if !short && !(isWrite(err) && isNoRoom(err)) {
+		return s.fail(err)
 	}
-	s.fail(err)
-	return fmt.Errorf("%w: %w", ErrUnknown, err)
+	seen := -1
+	if viewErr := s.db.View(func(tx *bolt.Tx) error { seen = tx.ID(); return nil }); viewErr != nil || seen != before {
+		return s.fail(err)
+	}
+	if short && s.length >= s.opts.MaxSize {
+		s.setFull(FullSize)
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	s.setFull(FullDisk)
+	return diskFull(err)
 }
 
-func (s *Store) setFull(full bool) {
+// setFull says why new events are refused; "" if they are not.
+func (s *Store) setFull(why Fullness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.full != full {
-		s.log.Warn("outbox size limit", "full", full, "max_bytes", s.opts.MaxSize)
+	switch {
+	case s.full == why:
+		return
+	case why == "":
+		s.log.Info("new events are accepted again")
+	case why == FullSize:
+		s.log.Warn("new events are refused: the outbox is at its size limit", "max_bytes", s.opts.MaxSize)
+	case why == FullDisk:
+		d := s.disk.state()
+		s.log.Error("new events are refused: the disk is full; free room on its file system",
+			"path", s.path, "free_bytes", d.FreeBytes, "needed_bytes", d.NeedBytes)
 	}
-	s.full = full
+	s.full = why
 }
 
 // txn is a transaction with what it is about to change in memory.

@@ -102,6 +102,8 @@ func classify(err error) (code int, hint string) {
 		return exitFailed, problemHint(problem)
 	case errors.Is(err, store.ErrLocked):
 		return exitFailed, "a daemon works this store: ask it by its socket, without --offline, or stop it"
+	case errors.Is(err, syscall.ENOSPC):
+		return exitFailed, "free some room on that disk"
 	case errors.Is(err, context.Canceled):
 		return exitFailed, ""
 	}

@@ -134,7 +134,10 @@ func breakerText(b api.Breaker) string {
 
 func storeText(s api.Store) string {
 	text := fmt.Sprintf("%s on disk, %s of it free, may grow to %s", term.Bytes(s.Bytes), term.Bytes(s.FreeBytes), term.Bytes(s.MaxBytes))
-	if s.Full {
+	switch {
+	case s.FullBecause == api.FullDisk:
+		text += fmt.Sprintf(": refuses events, the disk has %s free and %s are needed; free room on its file system", term.Bytes(s.DiskFreeBytes), term.Bytes(s.DiskNeededBytes))
+	case s.Full:
 		text += ": full, refuses events"
 	}
 	return text

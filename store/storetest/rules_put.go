@@ -230,7 +230,7 @@ func putFull(r *rig) {
 		}
 		stored = append(stored, e.Key)
 	}
-	if !r.status().Full {
+	if r.status().Full == "" {
 		r.Errorf("Status().Full = false after ErrFull")
 	}
 	r.wantState(store.Pending, stored...)

@@ -249,13 +249,31 @@ func newAttemptID() (store.AttemptID, error) {
 const (
 	// storeWait is between two tries of a transaction.
 	storeWait = 50 * time.Millisecond
+	// tellEvery is between two words about a transaction that is repeated.
+	tellEvery = time.Minute
 	// settleWithin bounds the transactions that end an attempt when the dispatcher stops.
 	settleWithin = 30 * time.Second
 )
 
+// outlasting returns a context that ends settleWithin after ctx does. What became
+// of an attempt is known to this process alone: a full disk is waited out.
+func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if sleep(longer, settleWithin) {
+			cancel()
+		}
+	})
+	return longer, func() { stop(); cancel() }
+}
+
 // passes reports whether the same call may fare better: the outcome is not known,
-// or nothing happened, for want of room too.
+// or nothing happened, for want of room too. A store that has ended tells nothing
+// more.
 func passes(err error) bool {
+	if errors.Is(err, store.ErrClosed) {
+		return false
+	}
 	return errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFull)
 }
 
@@ -263,6 +281,7 @@ func passes(err error) bool {
 // same call with the same arguments is repeated before anything else happens.
 func durable[T any](ctx context.Context, d *Dispatcher, what string, transact func(context.Context) (T, error)) (T, error) {
 	wait := pause{storeWait, time.Second}
+	var told time.Time
 	for {
 		v, err := transact(ctx)
 		if err == nil || !passes(err) {
@@ -271,7 +290,10 @@ func durable[T any](ctx context.Context, d *Dispatcher, what string, transact fu
 			}
 			return v, err
 		}
-		d.log.Warn("store transaction is repeated", "transaction", what, "err", err)
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			d.log.Warn("store transaction is repeated", "transaction", what, "err", err)
+		}
 		if !sleep(ctx, wait.step()) {
 			return v, fmt.Errorf("%s: %w", what, err)
 		}

@@ -164,7 +164,10 @@ func (d *Dispatcher) look(ctx context.Context, stop func(error)) (time.Duration,
 		actions = actions[:1]
 	}
 	for _, a := range actions {
-		if err := d.begin(ctx, a, stop); err != nil {
+		switch err := d.begin(ctx, a, stop); {
+		case errors.Is(err, errNoRoom):
+			return noRoomFor, nil
+		case err != nil:
 			return 0, err
 		}
 	}
@@ -280,6 +283,9 @@ func (d *Dispatcher) begin(ctx context.Context, a action, stop func(error)) erro
 	err = d.durably(ctx, "claim", func(ctx context.Context) error {
 		var err error
 		attempt, claimed, err = d.outbox.Claim(ctx, d.term, id, a.ClaimSpec)
+		if errors.Is(err, store.ErrFull) {
+			return errNoRoom
+		}
 		return err
 	})
 	crashpoint(prefix + "T1.after")
@@ -294,6 +300,13 @@ func (d *Dispatcher) begin(ctx context.Context, a action, stop func(error)) erro
 	d.start(ctx, a.Route, a.Kind, stop, func() error { return d.attempt(ctx, attempt, claimed) })
 	return nil
 }
+
+// errNoRoom: an attempt can't be recorded, so it is not begun. Those under way
+// may make room.
+var errNoRoom = errors.New("no room for an attempt")
+
+// noRoomFor is how long no attempt is begun then.
+const noRoomFor = time.Second
 
 // errSmall: the claim shows that a job is not worth its calls.
 var errSmall = errors.New("too few records may travel together for a job")

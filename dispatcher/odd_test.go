@@ -259,7 +259,7 @@ func TestStoreFaults(t *testing.T) {
 			if tr.needs || !tr.job && method == "Advance" {
 				continue
 			}
-			for name, fault := range map[string]storetest.Fault{"unavailable": storetest.Unavailable, "unknown": storetest.UnknownBefore, "unknown but applied": storetest.UnknownApplied} {
+			for name, fault := range map[string]storetest.Fault{"unavailable": storetest.Unavailable, "disk full": {Err: store.ErrDiskFull}, "unknown": storetest.UnknownBefore, "unknown but applied": storetest.UnknownApplied} {
 				t.Run(tr.name+"/"+method+"/"+name, func(t *testing.T) {
 					t.Parallel()
 					r := tr.prepare(t)

@@ -178,7 +178,7 @@ func (d *Dispatcher) giveBack(ctx context.Context, b *batch, why string) error {
 
 // release ends an attempt of which nothing was sent.
 func (d *Dispatcher) release(ctx context.Context, a store.Attempt, why error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	ctx, cancel := outlasting(ctx)
 	defer cancel()
 	d.metrics.attempt(a.Kind, "released")
 	return d.durably(ctx, "release "+string(a.ID), func(ctx context.Context) error {
@@ -191,7 +191,7 @@ func (d *Dispatcher) settle(ctx context.Context, b *batch, outcomes []store.Outc
 	if len(outcomes) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	ctx, cancel := outlasting(ctx)
 	defer cancel()
 	err := d.durably(ctx, "settle "+string(b.ID), func(ctx context.Context) error {
 		return d.outbox.Settle(ctx, d.term, b.ID, store.Settlement{Outcomes: outcomes, Note: note})

@@ -440,6 +440,13 @@ func (j *judge) keyNote() string {
 	return keyNote(j.keyField, j.idempotent)
 }
 
+// noted reports whether the attempt's note tells the truth of what its creates
+// carry: a restart has nothing else to go by.
+func (b *batch) noted() bool {
+	field, _ := readKeyNote(b.Note)
+	return b.route.Operation != opCreate || field == b.keyField
+}
+
 func keyNote(field string, idempotent bool) string {
 	switch {
 	case field == "":

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -245,6 +246,14 @@ func (d *Dispatcher) remember(r store.Route, t traits) {
 	d.traits[r] = learned{traits: t, until: time.Now().Add(traitsFor)}
 }
 
+// knownKey is the note of what carries the key of a route's creates, by what was
+// learned last; an attempt that finds it otherwise sends nothing.
+func (d *Dispatcher) knownKey(r store.Route) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return cmp.Or(d.traits[r].key, notedNone)
+}
+
 // postpone leaves a route alone for a while whose object can't be described,
 // each time for twice as long: it is no outage, and must not become one.
 func (d *Dispatcher) postpone(r store.Route) {
@@ -278,7 +287,7 @@ func (d *Dispatcher) begin(ctx context.Context, a action, stop func(error)) erro
 	var attempt store.Attempt
 	var claimed []store.Claimed
 	if a.Kind == store.KindREST && a.Route.Operation == opCreate {
-		a.Note = keyNote(d.config().object(a.Route.Object).KeyField, true)
+		a.Note = d.knownKey(a.Route)
 	}
 	err = d.durably(ctx, "claim", func(ctx context.Context) error {
 		var err error
@@ -338,8 +347,8 @@ func (d *Dispatcher) study(ctx context.Context, r store.Route) error {
 	schema, err := d.describe(ctx, r.Object)
 	switch {
 	case err == nil:
-		idempotent, _ := d.repeatable(r, d.config().object(r.Object), schema)
-		d.remember(r, traits{known: true, idempotent: idempotent})
+		idempotent, field := d.repeatable(r, d.config().object(r.Object), schema)
+		d.remember(r, traits{known: true, idempotent: idempotent, key: keyNote(field, idempotent)})
 	case isRefusal(err):
 		d.remember(r, traits{known: true, refused: true})
 	case ctx.Err() == nil && d.breaker.allows(reading):

@@ -29,8 +29,9 @@ type ways struct {
 // value knows nothing.
 type traits struct {
 	known      bool
-	refused    bool // the org won't describe the object: each event learns why
-	idempotent bool // a repeat of the write does no harm
+	refused    bool   // the org won't describe the object: each event learns why
+	idempotent bool   // a repeat of the write does no harm
+	key        string // of creates: the note of what carries the key
 }
 
 // needsTraits reports whether the ways of a route depend on the org's describe.

@@ -101,7 +101,7 @@ func (d *Dispatcher) learn(ctx context.Context, b *batch) error {
 	if depends {
 		b.idempotent, b.keyField = d.repeatable(b.route, b.object, schema)
 	}
-	t := traits{known: true, idempotent: b.idempotent}
+	t := traits{known: true, idempotent: b.idempotent, key: b.keyNote()}
 	b.ways = waysOf(b.route, b.object, t)
 	d.remember(b.route, t)
 	return nil

@@ -18,6 +18,9 @@ func (d *Dispatcher) runREST(ctx context.Context, a store.Attempt, claimed []sto
 	if b == nil || err != nil {
 		return err
 	}
+	if when == fresh && !b.noted() {
+		return d.giveBack(ctx, b, "what carries the key has changed")
+	}
 	if err := d.breaker.enter(writing); err != nil || ctx.Err() != nil {
 		return d.giveBack(ctx, b, "sending is paused")
 	}

@@ -2,31 +2,224 @@ package dispatcher
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
+	"github.com/outboxd/outboxd/event"
+	"github.com/outboxd/outboxd/salesforce"
 	"github.com/outboxd/outboxd/store"
 )
 
-// verifyEvery is how often events in doubt are looked for at the org.
-const verifyEvery = time.Minute
+const (
+	// verifyEvery is how often events in doubt are looked for at the org, at most.
+	verifyEvery = time.Minute
+	// verifyMost bounds the events in doubt that are looked at in one round; the
+	// oldest come first, and resolving them makes place.
+	verifyMost = 10_000
+	// searchMost bounds the searches of one round, each of which costs a call.
+	searchMost = 20
+	// absentWithin is how long after its sending a record that the org doesn't know
+	// of is believed never to have been there: deleted ones can be seen for 15 days.
+	absentWithin = 7 * 24 * time.Hour
+	// mayBe bounds the Ids that are shown as what an event in doubt may have become.
+	mayBe = 5
+	// skew is by how much the org's clock may be behind ours.
+	skew = 10 * time.Minute
+)
 
-// verify looks from time to time whether the org has the record of an event that
-// is in doubt (P7). It can only be found, never be absent: an event is in doubt
-// because its write was not protected by a unique field, and whether it carried
-// its key at all is not known any more. So what is not found stays in doubt, for
-// a person to resolve.
+// verifier looks from time to time what the org knows of events that are in
+// doubt (P7):
+//
+//	what was sent carried        | found        | not found
+//	the key, in a unique field   | delivered    | pending again, after the late window
+//	the key, in another field    | delivered    | stays in doubt
+//	no key                       | what looks like it is shown; a person decides
+//
+// Its memory may be lost: the late window then begins anew.
+type verifier struct {
+	*Dispatcher
+	since    map[store.Seq]time.Time // in doubt, and looked for in vain, since
+	searched map[store.Seq]bool
+}
+
+// doubts are the events in doubt of one object that carried their key in the same field.
+type doubts struct {
+	object, field string
+	records       []store.Record
+}
+
 func (d *Dispatcher) verify(ctx context.Context) error {
-	for sleep(ctx, verifyEvery) {
+	v := &verifier{Dispatcher: d, since: map[store.Seq]time.Time{}, searched: map[store.Seq]bool{}}
+	for sleep(ctx, min(verifyEvery, d.config().REST.LateWindow)) {
 		if !d.breaker.allows(reading) {
 			continue
 		}
-		for name, o := range d.config().Objects {
-			if o.KeyField == "" {
-				continue
+		if err := v.round(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// round looks for everything that is in doubt once.
+func (v *verifier) round(ctx context.Context) error {
+	records, err := v.inDoubt(ctx)
+	if err != nil {
+		return err
+	}
+	v.forget(records)
+	searches := searchMost
+	for _, g := range grouped(records) {
+		switch {
+		case ctx.Err() != nil || !v.breaker.allows(reading):
+			return nil
+		case g.field != "":
+			err = v.lookFor(ctx, g)
+		default:
+			err = v.search(ctx, g, &searches)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inDoubt lists what is in doubt at this org.
+func (v *verifier) inDoubt(ctx context.Context) (list []store.Record, err error) {
+	filter := store.Filter{States: []store.State{store.InDoubt}, Limit: 1000, Payload: true}
+	for len(list) < verifyMost && ctx.Err() == nil {
+		page, err := durable(ctx, v.Dispatcher, "list", func(ctx context.Context) (store.Page, error) { return v.outbox.List(ctx, filter) })
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Records {
+			if !r.OtherOrg {
+				list = append(list, r)
 			}
-			if err := d.verifyObject(ctx, name, o); err != nil {
+		}
+		if filter.Cursor = page.Next; filter.Cursor == "" {
+			break
+		}
+	}
+	return list, nil
+}
+
+// forget drops what was known of events that are not in doubt any more.
+func (v *verifier) forget(records []store.Record) {
+	since, searched := make(map[store.Seq]time.Time, len(records)), make(map[store.Seq]bool, len(records))
+	for _, r := range records {
+		if at, ok := v.since[r.Seq]; ok {
+			since[r.Seq] = at
+		}
+		if v.searched[r.Seq] || len(r.Matches) > 0 {
+			searched[r.Seq] = true
+		}
+	}
+	v.since, v.searched = since, searched
+}
+
+// grouped puts together what one query can look for, in the order of acceptance.
+func grouped(records []store.Record) (groups []*doubts) {
+	by := map[[2]string]*doubts{}
+	for _, r := range records {
+		name := [2]string{r.Route.Object, r.SentKey}
+		g := by[name]
+		if g == nil || len(g.records) == keysOfQuery {
+			g = &doubts{object: r.Route.Object, field: r.SentKey}
+			by[name], groups = g, append(groups, g)
+		}
+		g.records = append(g.records, r)
+	}
+	return groups
+}
+
+// lookFor looks for records by the key that they carry.
+func (v *verifier) lookFor(ctx context.Context, g *doubts) error {
+	schema, err := v.describe(ctx, g.object)
+	if err != nil {
+		return nil // the org's; the next round asks again
+	}
+	f, ok := schema.Field(g.field)
+	if !ok {
+		return nil
+	}
+	began := time.Now()
+	keys := make([]string, len(g.records))
+	for i, r := range g.records {
+		keys[i] = r.Key
+	}
+	b := &batch{judge: judge{route: store.Route{Object: g.object, Operation: opCreate}, keyField: f.Name}}
+	found, err := v.findKeys(ctx, b, keys)
+	if err != nil {
+		v.log.Debug("events in doubt could not be looked for", "object", g.object, "err", err)
+		return nil
+	}
+	unique := f.Unique && f.ExternalID && f.CaseSensitive
+	for _, r := range g.records {
+		id, there := found[r.Key]
+		if !there && !(unique && v.absent(r, began)) {
+			continue
+		}
+		v.log.Info("event in doubt is verified", "seq", uint64(r.Seq), "object", g.object, "found", there)
+		if err := v.conclude(ctx, r.Seq, store.Resolution{Delivered: there, ID: string(id)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// absent reports whether a record that was not found by a look that began then is
+// believed not to be there: nothing that was sent can land any more, and it
+// would still be seen if it had been deleted.
+func (v *verifier) absent(r store.Record, began time.Time) bool {
+	since, seen := v.since[r.Seq]
+	if !seen {
+		v.since[r.Seq] = began
+		return false
+	}
+	return began.Sub(since) >= v.config().REST.LateWindow && !r.SentAt.IsZero() && time.Since(r.SentAt) < absentWithin
+}
+
+func (v *verifier) conclude(ctx context.Context, seq store.Seq, x store.Resolution) error {
+	err := v.durably(ctx, "verify", func(ctx context.Context) error { return v.outbox.Verify(ctx, v.term, seq, x) })
+	if errors.Is(err, store.ErrTransition) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSuperseded) {
+		return nil // moved by an operator meanwhile, or overtaken
+	}
+	return err
+}
+
+// search looks for what an event that carried no key may have become: records of
+// its values that were made since it was sent.
+func (v *verifier) search(ctx context.Context, g *doubts, searches *int) error {
+	for _, r := range g.records {
+		if v.searched[r.Seq] || *searches == 0 || ctx.Err() != nil {
+			continue
+		}
+		schema, err := v.describe(ctx, g.object)
+		if err != nil {
+			return nil
+		}
+		v.searched[r.Seq] = true
+		soql := likenessQuery(schema, r)
+		if soql == "" {
+			continue
+		}
+		*searches--
+		if err := v.breaker.enter(reading); err != nil {
+			return nil
+		}
+		rows, err := v.org.Query(ctx, soql, true, mayBe)
+		v.heard(reading, err)
+		if err != nil && !errors.Is(err, salesforce.ErrMoreRows) {
+			v.log.Debug("what an event in doubt may have become could not be looked for", "seq", uint64(r.Seq), "err", err)
+			continue
+		}
+		if ids := idsOf(rows); len(ids) > 0 {
+			if err := v.conclude(ctx, r.Seq, store.Resolution{Open: true, Matches: ids}); err != nil {
 				return err
 			}
 		}
@@ -34,63 +227,58 @@ func (d *Dispatcher) verify(ctx context.Context) error {
 	return nil
 }
 
-// verifyObject looks for the creates of one object that are in doubt, a page at a time.
-func (d *Dispatcher) verifyObject(ctx context.Context, name string, o ObjectConfig) error {
-	filter := store.Filter{States: []store.State{store.InDoubt}, Operation: opCreate, Limit: keysOfQuery}
-	for ctx.Err() == nil {
-		page, err := durable(ctx, d, "list", func(ctx context.Context) (store.Page, error) { return d.outbox.List(ctx, filter) })
-		if err != nil {
-			return err
+func idsOf(rows []salesforce.Record) (ids []string) {
+	for _, row := range rows {
+		if id, err := salesforce.ParseID(textOf(valueOf(row, "Id"))); err == nil {
+			ids = append(ids, string(id))
 		}
-		if err := d.verifyPage(ctx, name, o, page.Records); err != nil {
-			return err
+	}
+	return ids
+}
+
+// likenessQuery is the SOQL that finds records which an event may have become, ""
+// if its values tell too little. An upsert is found by its external id.
+func likenessQuery(schema *salesforce.Object, r store.Record) string {
+	var e event.Event
+	if event.DecodeHead(r.Head, &e) != nil {
+		return ""
+	}
+	var terms []string
+	if e.ExternalID != nil {
+		if f, ok := schema.Field(e.ExternalID.Field); ok {
+			terms = append(terms, f.Name+" = "+soqlValue(f, json.RawMessage(e.ExternalID.Value)))
 		}
-		if filter.Cursor = page.Next; filter.Cursor == "" {
+	} else {
+		terms = likeness(schema, r.Payload)
+	}
+	if len(terms) == 0 {
+		return ""
+	}
+	sent := r.SentAt
+	if sent.IsZero() {
+		sent = r.AcceptedAt
+	}
+	terms = append(terms, "LastModifiedDate >= "+sent.Add(-skew).UTC().Format("2006-01-02T15:04:05.000Z"))
+	return fmt.Sprintf("SELECT Id FROM %s WHERE %s LIMIT %d", schema.Name, strings.Join(terms, " AND "), mayBe)
+}
+
+// tellingTypes are types of fields whose values tell records apart.
+var tellingTypes = map[string]bool{"string": true, "email": true, "phone": true, "url": true, "date": true, "reference": true}
+
+// likeness are the conditions that a record made of these values meets.
+func likeness(schema *salesforce.Object, payload []byte) (terms []string) {
+	for i := range schema.Fields {
+		f := &schema.Fields[i]
+		v := member(payload, f.Name)
+		if v == nil || !f.Filterable || !tellingTypes[f.Type] {
+			continue
+		}
+		if text := textOf(v); v[0] == '"' && text != "" && len(text) <= 255 {
+			terms = append(terms, f.Name+" = "+soqlValue(f, v))
+		}
+		if len(terms) == mayBe {
 			break
 		}
 	}
-	return nil
-}
-
-func (d *Dispatcher) verifyPage(ctx context.Context, name string, o ObjectConfig, records []store.Record) error {
-	seqs := make(map[string]store.Seq)
-	var keys []string
-	var object string
-	for _, r := range records {
-		if strings.EqualFold(r.Route.Object, name) {
-			object = r.Route.Object
-			seqs[r.Key] = r.Seq
-			keys = append(keys, r.Key)
-		}
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	schema, err := d.describe(ctx, object)
-	if err != nil {
-		return nil // the org's; the next round asks again
-	}
-	f, ok := schema.Field(o.KeyField)
-	if !ok {
-		return nil
-	}
-	b := &batch{judge: judge{route: store.Route{Object: object, Operation: opCreate}, keyField: f.Name}}
-	found, err := d.findKeys(ctx, b, keys)
-	if err != nil {
-		d.log.Debug("events in doubt could not be looked for", "object", object, "err", err)
-		return nil
-	}
-	for key, id := range found {
-		seq, ok := seqs[key]
-		if !ok {
-			continue
-		}
-		err := d.durably(ctx, "verify", func(ctx context.Context) error {
-			return d.outbox.Verify(ctx, d.term, seq, store.Resolution{Delivered: true, ID: string(id)})
-		})
-		if err != nil && !errors.Is(err, store.ErrTransition) && !errors.Is(err, store.ErrNotFound) {
-			return err // moved by an operator meanwhile is none
-		}
-	}
-	return nil
+	return terms
 }

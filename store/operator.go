@@ -215,6 +215,10 @@ func (t *txn) resolve(x *moved, m Move, r Resolution) error {
 		return fmt.Errorf("%w: it is %s", ErrTransition, x.state)
 	}
 	n := x.n
+	if r.Open {
+		n.Matches = r.Matches
+		return t.putNote(x.seq, n)
+	}
 	if !r.Delivered {
 		if err := t.notSuperseded(x); err != nil {
 			return err

@@ -256,10 +256,13 @@ type Edit struct {
 	Rev     uint64
 }
 
-// Resolution ends a doubt: delivered with an Id (may be ""), or not.
+// Resolution ends a doubt: delivered with an Id (may be ""), or not. Open leaves
+// it in doubt, with Ids of records that may be it, for a person to look at.
 type Resolution struct {
 	Delivered bool
 	ID        string
+	Open      bool
+	Matches   []string
 }
 
 // Reason says why an event is stuck.

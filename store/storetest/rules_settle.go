@@ -19,6 +19,7 @@ var settleRules = []rule{
 	{name: "Settle_ASkippedFailureStillCountsAsStuck", test: settleSkippedIsStuck},
 	{name: "Verify_FoundIsDelivered", test: verifyFound},
 	{name: "Verify_AbsentIsPending", test: verifyAbsent},
+	{name: "Verify_OpenTellsWhatItMayBe", test: verifyOpen},
 	{name: "Verify_OnlyInDoubt", test: verifyOnlyInDoubt},
 }
 
@@ -252,6 +253,21 @@ func verifyAbsent(r *rig) {
 	r.claimKeys(spec(upsert), "a")
 	all, _ := r.stuck(store.Filter{})
 	r.wantEqual("stuck", recordKeys(all), []string{})
+}
+
+func verifyOpen(r *rig) {
+	r.put(ev("a", create, ""))
+	r.run(spec(create), store.Outcome{Verdict: store.Doubt, Problem: &store.Problem{Code: "TRANSPORT"}, SentKey: "Outbox_Key__c", Sent: true}, "a")
+	for range 2 {
+		if err := r.Verify(r.ctx, r.term, r.get("a").Seq, store.Resolution{Open: true, Matches: []string{"003A", "003B"}}); err != nil {
+			r.Fatalf("Verify = %v", err)
+		}
+		r.reopen()
+		rec := r.get("a")
+		r.wantEqual("matches", rec.Matches, []string{"003A", "003B"})
+		r.wantEqual("what carried the key", rec.SentKey, "Outbox_Key__c")
+		r.wantState(store.InDoubt, "a")
+	}
 }
 
 func verifyOnlyInDoubt(r *rig) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outboxd/outboxd/api"
 )
 
 var (
@@ -72,7 +74,7 @@ func TestMainJob(t *testing.T) {
 	if after := len(r.effects(0)); after != before {
 		t.Errorf("putting again had %d new effects", after-before)
 	}
-	checkStore(t, r)
+	r.check()
 }
 
 func write(t *testing.T, file, text string) {
@@ -82,7 +84,7 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-func checkCounts(t *testing.T, w *workload, s status) {
+func checkCounts(t *testing.T, w *workload, s api.Status) {
 	t.Helper()
 	if want := int64(len(w.lines) - w.bad); s.Counts.Delivered != want {
 		t.Errorf("delivered %d, want %d", s.Counts.Delivered, want)
@@ -134,13 +136,6 @@ func checkStuck(t *testing.T, r *rig, w *workload) {
 	}
 }
 
-func checkStore(t *testing.T, r *rig) {
-	t.Helper()
-	if out, errs, code := r.run(nil, "check"); code != 0 {
-		t.Errorf("check: exit %d: %s%s", code, out, errs)
-	}
-}
-
 // lostAnswers loses some answers of every step of a job and of REST calls, on
 // either side of their processing.
 func lostAnswers() []map[string]any {
@@ -188,7 +183,7 @@ func TestKilledWhileDraining(t *testing.T) {
 	checkCounts(t, w, s)
 	checkStuck(t, r, w)
 	w.verify(t, r)
-	checkStore(t, r)
+	r.check()
 }
 
 // An org that refuses over its limits, and one that is down, open the breaker;

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/outboxd/outboxd/simulator"
 )
 
 // line is one event of the workload and what is to become of it.
@@ -198,7 +200,7 @@ func (w *workload) verify(t *testing.T, r *rig) {
 }
 
 // markOf finds the key that an effect carries.
-func markOf(e effect) string {
+func markOf(e simulator.Effect) string {
 	for _, field := range [...]string{"Outbox_Key__c", "Notes__c", "Description", "LastName"} {
 		if v, ok := e.Fields[field].(string); ok && strings.HasPrefix(v, "event-") {
 			return v

@@ -256,7 +256,9 @@ func (d *Dispatcher) discard(ctx context.Context, id string) (dead bool, err err
 	for {
 		var seen salesforce.Job
 		err := d.call(ctx, reading, func(ctx context.Context) (err error) {
+			crashpoint("A.N1.before")
 			seen, err = d.org.Job(ctx, id)
+			crashpoint("A.N1.after")
 			return err
 		})
 		switch {
@@ -265,7 +267,9 @@ func (d *Dispatcher) discard(ctx context.Context, id string) (dead bool, err err
 		case err == nil && seen.State == salesforce.StateOpen:
 			// The next look decides, not the answer.
 			err = d.call(ctx, reading, func(ctx context.Context) error {
+				crashpoint("A.N2.before")
 				_, err := d.org.AbortJob(ctx, id)
+				crashpoint("A.N2.after")
 				return err
 			})
 			if err == nil {

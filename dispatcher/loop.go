@@ -279,11 +279,8 @@ func (d *Dispatcher) begin(ctx context.Context, a action, stop func(error)) erro
 	if err != nil {
 		return err
 	}
-	prefix := ""
-	if a.Kind != store.KindBulk {
-		prefix = "R."
-	}
-	crashpoint(prefix + "T1.before")
+	point := claimPoint[a.Kind]
+	crashpoint(point + ".before")
 	var attempt store.Attempt
 	var claimed []store.Claimed
 	if a.Kind == store.KindREST && a.Route.Operation == opCreate {
@@ -297,7 +294,7 @@ func (d *Dispatcher) begin(ctx context.Context, a action, stop func(error)) erro
 		}
 		return err
 	})
-	crashpoint(prefix + "T1.after")
+	crashpoint(point + ".after")
 	if err != nil || len(claimed) == 0 {
 		return err
 	}
@@ -316,6 +313,9 @@ var errNoRoom = errors.New("no room for an attempt")
 
 // noRoomFor is how long no attempt is begun then.
 const noRoomFor = time.Second
+
+// claimPoint is T1 of each kind of attempt.
+var claimPoint = map[store.Kind]string{store.KindBulk: "T1", store.KindREST: "R.T1", store.KindQuery: "Q.T1"}
 
 // errSmall: the claim shows that a job is not worth its calls.
 var errSmall = errors.New("too few records may travel together for a job")
@@ -411,9 +411,11 @@ func (d *Dispatcher) meetOrg(ctx context.Context) {
 	d.org.OnIdentity(func(id salesforce.Identity) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 		defer cancel()
+		crashpoint("O.T1.before")
 		facts, err := durable(ctx, d, "record the org", func(ctx context.Context) (store.Facts, error) {
 			return d.outbox.SetOrg(ctx, string(id.OrgID), id.InstanceURL)
 		})
+		crashpoint("O.T1.after")
 		switch {
 		case err != nil:
 			return err
@@ -427,7 +429,10 @@ func (d *Dispatcher) meetOrg(ctx context.Context) {
 		return nil
 	})
 	d.attempts.Go(func() {
-		if _, err := d.org.Login(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errOtherOrg) {
+		crashpoint("O.N1.before")
+		_, err := d.org.Login(ctx)
+		crashpoint("O.N1.after")
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errOtherOrg) {
 			d.heard(reading, err)
 		}
 	})

@@ -33,7 +33,10 @@ func (d *Dispatcher) runQuery(ctx context.Context, a store.Attempt, claimed []st
 		d.remember(a.Route, traits{})
 		b.settled = append(b.settled, o)
 	}
-	return d.settle(ctx, b, b.settled, "")
+	crashpoint("Q.T2.before")
+	err := d.settle(ctx, b, b.settled, "")
+	crashpoint("Q.T2.after")
+	return err
 }
 
 // find looks for one event's record. An error is the org's, never the event's.
@@ -46,7 +49,9 @@ func (d *Dispatcher) find(ctx context.Context, b *batch, r record) (store.Outcom
 	if err == nil {
 		var found []salesforce.Record
 		if err = d.breaker.enter(reading); err == nil {
+			crashpoint("Q.N1.before")
 			found, err = d.org.Query(ctx, matchQuery(b.route.Object, e.Match, schema), false, 2)
+			crashpoint("Q.N1.after")
 			if errors.Is(err, salesforce.ErrMoreRows) {
 				err = nil
 			}
@@ -170,7 +175,9 @@ func (d *Dispatcher) findSome(ctx context.Context, b *batch, keys []string, foun
 	if err := d.breaker.enter(reading); err != nil {
 		return err
 	}
+	crashpoint("K.N1.before")
 	records, err := d.org.Query(ctx, soql, true, 4*len(keys)+100)
+	crashpoint("K.N1.after")
 	d.heard(reading, err)
 	if err != nil {
 		return fmt.Errorf("look for keys of %s: %w", b.route.Object, err)

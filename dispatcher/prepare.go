@@ -112,7 +112,9 @@ func (d *Dispatcher) describe(ctx context.Context, object string) (*salesforce.O
 	if !d.breaker.allows(reading) {
 		return nil, errPaused
 	}
+	crashpoint("D.N1.before")
 	schema, err := d.org.Describe(ctx, object)
+	crashpoint("D.N1.after")
 	if err != nil {
 		d.heard(reading, err)
 	}

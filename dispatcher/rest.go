@@ -68,7 +68,14 @@ func (d *Dispatcher) ready(ctx context.Context, a store.Attempt, claimed []store
 		return nil, d.release(ctx, a, err)
 	}
 	d.confirm(ctx, b)
-	if err := d.settle(ctx, b, b.settled, ""); err != nil || len(b.records) == 0 {
+	if len(b.settled) > 0 {
+		crashpoint("K.T1.before")
+	}
+	err = d.settle(ctx, b, b.settled, "")
+	if len(b.settled) > 0 {
+		crashpoint("K.T1.after")
+	}
+	if err != nil || len(b.records) == 0 {
 		return nil, err
 	}
 	b.settled = nil
@@ -163,7 +170,10 @@ func (d *Dispatcher) endUnanswered(ctx context.Context, b *batch, err error) err
 	for i, r := range b.records {
 		outcomes[i] = b.byClass(r, p, class)
 	}
-	return d.settle(ctx, b, outcomes, err.Error())
+	crashpoint("R.T2.before")
+	err = d.settle(ctx, b, outcomes, err.Error())
+	crashpoint("R.T2.after")
+	return err
 }
 
 // giveBack puts back what was not sent, uncharged.
@@ -184,9 +194,12 @@ func (d *Dispatcher) release(ctx context.Context, a store.Attempt, why error) er
 	ctx, cancel := outlasting(ctx)
 	defer cancel()
 	d.metrics.attempt(a.Kind, "released")
-	return d.durably(ctx, "release "+string(a.ID), func(ctx context.Context) error {
+	crashpoint("G.T1.before")
+	err := d.durably(ctx, "release "+string(a.ID), func(ctx context.Context) error {
 		return d.outbox.Release(ctx, d.term, a.ID, why.Error())
 	})
+	crashpoint("G.T1.after")
+	return err
 }
 
 // settle records outcomes, whether the dispatcher is stopping or not.

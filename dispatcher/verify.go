@@ -185,7 +185,9 @@ func (v *verifier) absent(r store.Record, began time.Time) bool {
 }
 
 func (v *verifier) conclude(ctx context.Context, seq store.Seq, x store.Resolution) error {
+	crashpoint("V.T1.before")
 	err := v.durably(ctx, "verify", func(ctx context.Context) error { return v.outbox.Verify(ctx, v.term, seq, x) })
+	crashpoint("V.T1.after")
 	if errors.Is(err, store.ErrTransition) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrSuperseded) {
 		return nil // moved by an operator meanwhile, or overtaken
 	}
@@ -212,7 +214,9 @@ func (v *verifier) search(ctx context.Context, g *doubts, searches *int) error {
 		if err := v.breaker.enter(reading); err != nil {
 			return nil
 		}
+		crashpoint("V.N1.before")
 		rows, err := v.org.Query(ctx, soql, true, mayBe)
+		crashpoint("V.N1.after")
 		v.heard(reading, err)
 		if err != nil && !errors.Is(err, salesforce.ErrMoreRows) {
 			v.log.Debug("what an event in doubt may have become could not be looked for", "seq", uint64(r.Seq), "err", err)

@@ -1,0 +1,211 @@
+package crashtest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/outboxd/outboxd/simulator"
+)
+
+var every = flag.Bool("points", false, "die at every point of every traffic, once and twice, instead of at a selection")
+
+// death is a crash case: one start of the daemon after the other dies at a point.
+type death struct {
+	traffic
+	points []string // OUTBOXD_CRASH of each start, such as T3.after:1
+	faults []simulator.Fault
+}
+
+func (d death) name() string { return d.traffic.name + "/" + strings.Join(d.points, "+") }
+
+// on is before and after each step, at the n-th pass.
+func on(n int, steps ...string) (points []string) {
+	for _, s := range steps {
+		points = append(points, fmt.Sprintf("%s.before:%d", s, n), fmt.Sprintf("%s.after:%d", s, n))
+	}
+	return points
+}
+
+var (
+	jobSteps   = []string{"T1", "N1", "T2", "N2", "T3", "N3", "T4", "N4", "N5", "T5"}
+	restSteps  = []string{"R.T1", "R.N1", "R.T2"}
+	matchSteps = []string{"Q.T1", "Q.N1", "Q.T2"}
+)
+
+// steps are those that the traffic goes through when nothing goes wrong.
+func (tr traffic) steps() []string {
+	steps := []string{"O.N1", "O.T1"}
+	if tr.match {
+		steps = append(steps, matchSteps...)
+	}
+	if tr.job || tr.objects != "" && !tr.doubt || tr.name == "upsert by REST" {
+		steps = append(steps, "D.N1")
+	}
+	if tr.job {
+		return append(steps, jobSteps...)
+	}
+	return append(steps, restSteps...)
+}
+
+// deaths are all cases: every step of each traffic, at the head and at its
+// follower; what only a restart goes through, by a second death; and the steps
+// that need an unwilling org.
+func deaths() (all []death) {
+	for _, tr := range traffics() {
+		add := func(points ...string) { all = append(all, death{traffic: tr, points: points}) }
+		for n := 1; n <= 2; n++ {
+			for _, p := range on(n, tr.steps()...) {
+				if n == 1 || p[:2] != "O." {
+					add(p)
+				}
+			}
+		}
+		for first, second := range tr.resumed() {
+			for _, p := range on(1, second...) {
+				add(first, p)
+			}
+		}
+		call, kind := "R.N1.after:1", "coll.*"
+		if tr.job {
+			call, kind = "N2.after:1", "job.create"
+			all = append(all, unwilling(tr, "job.upload", "drop_after", on(1, "A.N1", "A.N2"))...)
+		}
+		all = append(all, unwilling(tr, kind, "limit", on(1, "G.T1"))...)
+		if !tr.lookup && !tr.doubt {
+			add(call, call, call) // the daemon goes down with the same events in its hands, again and again
+		}
+	}
+	for _, p := range on(1, "V.T1") {
+		all = append(all, death{traffic: laxCreates(), points: []string{"R.N1.after:1", p}})
+	}
+	for _, p := range on(1, "V.N1") {
+		all = append(all, death{traffic: creates(false).by(false), points: []string{"R.N1.after:1", p}})
+	}
+	return all
+}
+
+// resumed are the steps that a restart goes through after a death at a point.
+func (tr traffic) resumed() map[string][]string {
+	switch {
+	case tr.job:
+		return map[string][]string{
+			"N2.after:1":  append([]string{"A.N1", "A.N2"}, jobSteps[1:]...),
+			"T3.after:1":  {"N4", "N3", "T4", "N5", "T5"},
+			"N3.after:1":  {"N4", "T4", "N5", "T5"},
+			"N5.after:1":  {"N4", "N5", "T5"},
+			"T5.before:1": {"N4", "N5", "T5"},
+		}
+	case tr.doubt:
+		return map[string][]string{"R.N1.after:1": {"K.T1"}, "R.T1.after:1": {"K.T1"}}
+	case tr.lookup:
+		return map[string][]string{"R.N1.after:1": {"K.N1", "K.T1"}, "R.T1.after:1": {"K.N1", "R.N1", "R.T2"}}
+	}
+	return map[string][]string{"R.N1.after:1": {"R.N1", "R.T2"}, "R.T1.after:1": {"R.N1", "R.T2"}}
+}
+
+// unwilling are deaths after a fault of the first such call.
+func unwilling(tr traffic, kind, do string, points []string) (list []death) {
+	fault := simulator.Fault{Match: simulator.Match{Kind: kind, Nth: []int{1}}, Do: do}
+	for _, p := range points {
+		list = append(list, death{traffic: tr, points: []string{p}, faults: []simulator.Fault{fault}})
+	}
+	return list
+}
+
+// selection takes so many cases that each point, and each traffic, is among them.
+func selection(all []death) (some []death) {
+	seen, busy := map[string]int{}, map[string]int{}
+	// Those of a traffic that has had fewest go first.
+	for len(all) > 0 {
+		i := slices.IndexFunc(all, func(d death) bool { return seen[d.points[len(d.points)-1]] == 0 })
+		if i < 0 {
+			break
+		}
+		for j, d := range all {
+			if seen[d.points[len(d.points)-1]] == 0 && busy[d.traffic.name] < busy[all[i].traffic.name] {
+				i = j
+			}
+		}
+		d := all[i]
+		seen[d.points[len(d.points)-1]]++
+		busy[d.traffic.name]++
+		some = append(some, d)
+		all = slices.Delete(all, i, i+1)
+	}
+	return some
+}
+
+// The daemon dies at a named point, before or after a step of the protocol, and
+// is started again: every event takes effect once, in the order of its lane.
+func TestCrashPoints(t *testing.T) {
+	cases := deaths()
+	if !*every {
+		cases = selection(cases)
+	}
+	var done atomic.Int64
+	t.Run("cases", func(t *testing.T) {
+		for _, d := range cases {
+			t.Run(d.name(), func(t *testing.T) {
+				t.Parallel()
+				d.run(t)
+				done.Add(1)
+			})
+		}
+	})
+	t.Logf("died at a point and went on: %d of %d cases", done.Load(), len(cases))
+}
+
+// Each point that the dispatcher has is among the cases.
+func TestCrashPoints_AreAllTried(t *testing.T) {
+	var tried []string
+	for _, d := range deaths() {
+		for _, p := range d.points {
+			name, _, _ := strings.Cut(p, ":")
+			tried = append(tried, name)
+		}
+	}
+	files, err := filepath.Glob("../dispatcher/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the dispatcher's files: %v, %v", files, err)
+	}
+	literal, found := regexp.MustCompile(`crashpoint\("([^"]+)"\)`), 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range literal.FindAllStringSubmatch(string(text), -1) {
+			found++
+			if !slices.Contains(tried, m[1]) {
+				t.Errorf("%s: nobody dies at %s", file, m[1])
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no crash point was found")
+	}
+}
+
+func (d death) run(t *testing.T) {
+	f := d.flow(t, faulty)
+	if err := f.sim.SetFaults(d.faults...); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range d.points {
+		f.launch([]string{"OUTBOXD_CRASH=" + p})
+		f.dies(p)
+		if got := f.signal(); got != syscall.SIGKILL {
+			t.Fatalf("at %s: ended by signal %d (%v), want a kill", p, got, f.cmd.ProcessState)
+		}
+	}
+	f.start()
+	f.finish()
+}

@@ -181,7 +181,7 @@ func (c *cli) show() *cobra.Command {
 				if c.json {
 					return c.printJSON(doc)
 				}
-				return c.showEvent(doc)
+				return c.showEvent(doc, attemptNote(ctx, d, doc.AttemptID))
 			})
 		},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/outboxd/outboxd/api"
+	"github.com/outboxd/outboxd/client"
 	"github.com/outboxd/outboxd/internal/term"
 )
 
@@ -231,7 +233,20 @@ func (c *cli) more(cursor string) error {
 	return err
 }
 
-func (c *cli) showEvent(d api.Document) error {
+// attemptNote tells what is noted of an event's newest attempt, such as that the org
+// itself has retried the job; "" if nothing is known of it any more.
+func attemptNote(ctx context.Context, d *client.Client, id string) string {
+	if id == "" {
+		return ""
+	}
+	a, err := d.Attempt(ctx, id)
+	if err != nil {
+		return "" // attempts are kept for a shorter time than events
+	}
+	return a.Note
+}
+
+func (c *cli) showEvent(d api.Document, note string) error {
 	f := facts{c.out.Table()}
 	f.add("key", d.Key)
 	f.add("seq", strconv.FormatUint(d.Seq, 10))
@@ -259,6 +274,7 @@ func (c *cli) showEvent(d api.Document) error {
 	f.add("attempts", strconv.Itoa(d.Attempts))
 	f.add("via", strings.TrimSpace(d.Via+" "+d.JobID))
 	f.add("attempt", d.AttemptID)
+	f.add("attempt note", note)
 	eventTimes(f, d)
 	eventError(f, d)
 	if err := f.table.Flush(); err != nil {
@@ -289,7 +305,7 @@ func eventError(f facts, d api.Document) {
 }
 
 func (c *cli) showHistory(history []api.Transition) error {
-	if len(history) == 0 || !c.out.TTY() {
+	if len(history) == 0 {
 		return nil
 	}
 	fmt.Fprintln(c.out)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -246,7 +248,8 @@ func (t *txn) delivered(key string) (bool, error) {
 const idxChunk = 200
 
 func (g *group) storeIdx() error {
-	for stream, list := range g.idx {
+	for _, stream := range slices.Sorted(maps.Keys(g.idx)) {
+		list := g.idx[stream]
 		b := g.t.tx.Bucket(bIdx)
 		for start := 0; start < len(list); start += idxChunk {
 			part := list[start:min(start+idxChunk, len(list))]

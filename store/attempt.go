@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func (s *Store) Unfinished(ctx context.Context, term Term) ([]Attempt, error) {
 		}
 		return nil
 	})
-	slices.SortFunc(list, func(a, b Attempt) int { return a.StartedAt.Compare(b.StartedAt) })
+	slices.SortFunc(list, func(a, b Attempt) int { return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ID, b.ID)) })
 	return list, err
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -20,11 +21,12 @@ func (s *Store) Routes(ctx context.Context, term Term) (routes []RouteStat, next
 		defer s.mu.Unlock()
 		nextDue = s.lookAhead(tx)
 		work := s.clock.work()
-		for id, q := range s.win.routes {
-			if q.n == 0 {
+		for id, route := range s.routes { // in order: those of one age are then always listed alike
+			q := s.win.routes[uint32(id)]
+			if q == nil || q.n == 0 {
 				continue
 			}
-			st := RouteStat{Route: s.routes[id], Ready: q.n, RESTOnly: q.rest, Bytes: q.bytes}
+			st := RouteStat{Route: route, Ready: q.n, RESTOnly: q.rest, Bytes: q.bytes}
 			q.each(func(e *entry) (bool, bool) {
 				st.Oldest = max(work-e.since, 0)
 				return false, false
@@ -36,7 +38,7 @@ func (s *Store) Routes(ctx context.Context, term Term) (routes []RouteStat, next
 	if err != nil {
 		return nil, 0, fmt.Errorf("routes: %w", err)
 	}
-	slices.SortFunc(routes, func(a, b RouteStat) int { return int(b.Oldest - a.Oldest) })
+	slices.SortStableFunc(routes, func(a, b RouteStat) int { return cmp.Compare(b.Oldest, a.Oldest) })
 	return routes, nextDue, nil
 }
 

@@ -56,6 +56,17 @@ func (d *Dispatcher) lull(ctx context.Context, wake time.Duration, changed <-cha
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	// The look that comes now is for every hint that was given by now.
+	forget(d.outbox.Ready())
+	forget(d.poke)
+}
+
+// forget takes a hint, if there is one.
+func forget(hint <-chan struct{}) {
+	select {
+	case <-hint:
+	default:
+	}
 }
 
 // errOrgAccepted ends what was going on for the org before.

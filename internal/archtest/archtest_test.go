@@ -12,18 +12,19 @@ const module = "github.com/outboxd/outboxd"
 // may says which packages of the project each one may depend on, directly or
 // not. A package that is not named here may be used by none but by its tests.
 var may = map[string][]string{
-	"api":           {},
-	"event":         {},
-	"store":         {},
-	"salesforce":    {},
-	"simulator":     {}, // above all not salesforce: two readings of one reference
-	"config":        {},
-	"internal/fsx":  {},
-	"internal/term": {},
-	"client":        {"api"},
-	"server":        {"api", "event", "store"},
-	"dispatcher":    {"event", "salesforce", "store"},
-	"app":           {"api", "config", "dispatcher", "event", "internal/fsx", "salesforce", "server", "store"},
+	"api":              {},
+	"event":            {},
+	"store":            {},
+	"salesforce":       {},
+	"simulator":        {}, // above all not salesforce: two readings of one reference
+	"config":           {},
+	"internal/fsx":     {},
+	"internal/simflag": {}, // for tests
+	"internal/term":    {},
+	"client":           {"api"},
+	"server":           {"api", "event", "store"},
+	"dispatcher":       {"event", "salesforce", "store"},
+	"app":              {"api", "config", "dispatcher", "event", "internal/fsx", "salesforce", "server", "store"},
 	"cmd/outboxd": {
 		"api", "app", "client", "config", "dispatcher", "event", "internal/fsx", "internal/term",
 		"salesforce", "server", "simulator", "store",
@@ -53,6 +54,19 @@ func TestImports_FollowThePicture(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFlags_AreKnownToEveryTest: the go command gives the flags of the simulation
+// to each test binary.
+func TestFlags_AreKnownToEveryTest(t *testing.T) {
+	const flags = module + "/internal/simflag"
+	lines := list(t, "-f", `{{.ImportPath}}:{{join .TestImports ","}},{{join .XTestImports ","}}`, module+"/...")
+	for _, line := range lines {
+		name, imports, _ := strings.Cut(line, ":")
+		if imports != "," && !slices.Contains(strings.Split(imports, ","), flags) {
+			t.Errorf("%s: one of its tests must import _ %q", name, flags)
+		}
 	}
 }
 

@@ -88,7 +88,8 @@ func (b *batch) matched(r record, found []salesforce.Record) store.Outcome {
 		return b.fail(r, store.Problem{Code: codeNoMatch, Message: "no record matches"})
 	}
 	o := b.outcome(r, store.Reroute)
-	o.Route, o.Target, o.Sent = route, target, r.Sent
+	o.Route, o.Target = route, target
+	o.Sent, o.SentKey = r.sentBefore()
 	return o
 }
 

@@ -357,6 +357,37 @@ func TestRestored(t *testing.T) {
 	}
 }
 
+// TestRestored_WhatTheKeyTells: a restored create is not in doubt where the org
+// can be asked for its key, even if it does not answer at once.
+func TestRestored_WhatTheKeyTells(t *testing.T) {
+	cfg := quick()
+	cfg.Objects["contact"] = dispatcher.ObjectConfig{KeyField: "Outbox_Key__c"}
+	r := newRig(t, cfg)
+	r.put(many(2, createContact)...)
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	if err := copyStore(r.store, path); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.delivers(2)
+	r.halt()
+	restored, err := store.Open(path, store.Options{LateWindow: cfg.REST.LateWindow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer restored.Close()
+	defer func(s *store.Store) { r.store, r.outbox = s, s }(r.store)
+	r.store, r.outbox = restored, restored
+	if err := restored.Resume(t.Context(), "op", store.Acceptance{Restore: true}); err != nil {
+		t.Fatal(err)
+	}
+	r.faults(simulator.Fault{Match: simulator.Match{Kind: "query", Nth: []int{1}}, Do: "status", Status: 500})
+	r.start()
+	defer r.halt()
+	r.delivers(2)
+	r.oracle()
+}
+
 func copyStore(s *store.Store, path string) error {
 	f, err := createFile(path)
 	if err != nil {

@@ -29,6 +29,15 @@ type record struct {
 	name string
 }
 
+// sentBefore is what stays with the event of its sendings. That a restored
+// store's may have been sent needs no words: the store knows which they are.
+func (r record) sentBefore() (sent bool, key string) {
+	if r.Restored {
+		return false, ""
+	}
+	return r.Sent, r.SentKey
+}
+
 // judge turns answers into outcomes. It holds what an answer's meaning depends
 // on beside the record itself.
 type judge struct {
@@ -61,14 +70,14 @@ func (j *judge) deliver(r record, id salesforce.ID, created bool) store.Outcome 
 func (j *judge) fail(r record, p store.Problem) store.Outcome {
 	o := j.outcome(r, store.Fail)
 	o.Problem, o.Skip = &p, j.object.Skip
-	o.Sent, o.SentKey = r.Sent, r.SentKey
+	o.Sent, o.SentKey = r.sentBefore()
 	return o
 }
 
 // unsent puts a record back that was not sent: due at once, uncharged.
 func (j *judge) unsent(r record) store.Outcome {
 	o := j.outcome(r, store.Again)
-	o.Sent, o.SentKey = r.Sent, r.SentKey
+	o.Sent, o.SentKey = r.sentBefore()
 	return o
 }
 

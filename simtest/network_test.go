@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,7 +29,8 @@ type network struct {
 	mu     sync.Mutex
 	calls  map[string]int // by kind
 	gone   map[string]bool
-	afloat int // calls that were given up and will be processed
+	jobs   []string // whose close was asked for
+	afloat int      // calls that were given up and will be processed
 	calm   bool
 	total  int
 }
@@ -305,6 +307,13 @@ func (n *network) forget(q *request) {
 	}
 }
 
+// closed lists the jobs that were closed, some of them more than once.
+func (n *network) closed() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.jobs)
+}
+
 func (n *network) forgotten(job string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -319,6 +328,11 @@ func (n *network) process(q *request) *answer {
 	r := q.Clone(context.Background())
 	r.Body = io.NopCloser(bytes.NewReader(q.body))
 	r.Header.Del("Accept-Encoding") // packing costs time and tells nothing
+	if q.kind == "job.close" {
+		n.mu.Lock()
+		n.jobs = append(n.jobs, q.job)
+		n.mu.Unlock()
+	}
 	a := &answer{header: http.Header{}, status: http.StatusOK}
 	func() {
 		defer func() {

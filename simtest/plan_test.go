@@ -171,7 +171,7 @@ func newPut(rng *rand.Rand) step {
 
 var otherActions = []action{
 	actRepeat, actRepeat, actReuse, actRetry, actRetry, actEdit, actEdit, actDrop, actResolve, actResolve, actResolve,
-	actPause, actResume, actStop, actStop, actJump, actLogout, actFlush, actIdle,
+	actPause, actResume, actStop, actStop, actJump, actLogout, actFlush, actIdle, actForeign,
 }
 
 func otherStep(rng *rand.Rand) step {

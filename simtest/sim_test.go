@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,7 +17,7 @@ import (
 )
 
 // defaultSeeds is about ten seconds' worth.
-const defaultSeeds = 300
+const defaultSeeds = 150
 
 // TestSim runs seeds, several at a time, and prints those that break a promise.
 func TestSim(t *testing.T) {
@@ -65,22 +66,42 @@ func scratch(t *testing.T) string {
 
 // play runs one seed and reports what it found.
 func play(t *testing.T, root string, seed uint64) bool {
-	dir := filepath.Join(root, fmt.Sprint("seed-", seed))
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Error(err)
-		return false
-	}
-	defer os.RemoveAll(dir)
 	p := newPlan(seed)
-	var tr *trace
-	var bad []string
-	synctest.Test(t, func(*testing.T) { tr, bad = run(p, dir) })
+	tr, bad := bubble(t, p, root)
 	if *simflag.Trace {
 		fmt.Printf("seed %d\n%s%s", seed, p, tr)
 	}
 	if len(bad) == 0 {
 		return true
 	}
-	t.Errorf("-sim.seed=%d: %q\n%s", seed, bad, "")
+	if *simflag.Shrink {
+		p = shrink(p, func(q *plan) bool {
+			_, bad := bubble(t, q, root)
+			return len(bad) > 0
+		})
+		tr, bad = bubble(t, p, root)
+	}
+	file := filepath.Join(os.TempDir(), fmt.Sprintf("outboxd-sim-%d.txt", seed))
+	if err := os.WriteFile(file, []byte(p.String()+tr.String()), 0o600); err != nil {
+		t.Error(err)
+	}
+	t.Errorf("-sim.seed=%d: %s\ntrace in %s", seed, strings.Join(bad, "\n"), file)
 	return false
+}
+
+// bubble runs a plan in a bubble of its own. A folder that stays behind names the
+// seed of a run that took the process down.
+func bubble(t *testing.T, p *plan, root string) (tr *trace, bad []string) {
+	dir := filepath.Join(root, fmt.Sprint("seed-", p.seed))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return newTrace(), []string{err.Error()}
+	}
+	defer os.RemoveAll(dir)
+	defer func() {
+		if e := recover(); e != nil {
+			tr, bad = newTrace(), []string{fmt.Sprint("panic: ", e)}
+		}
+	}()
+	synctest.Test(t, func(*testing.T) { tr, bad = run(p, dir) })
+	return tr, bad
 }

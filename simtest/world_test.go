@@ -72,6 +72,7 @@ func run(p *plan, dir string) (*trace, []string) {
 	if w.sim != nil {
 		w.sim.Close()
 	}
+	time.Sleep(time.Hour) // whoever still sleeps, wakes; after us the time stands still
 	return w.trace, w.bad
 }
 
@@ -343,6 +344,10 @@ func (w *world) take(s step) error {
 		w.life.d.Flush()
 	case actIdle:
 		return w.life.check()
+	case actForeign:
+		if jobs := w.net.closed(); len(jobs) > 0 {
+			w.byHand(http.MethodPatch, "/services/data/v66.0/jobs/ingest/"+jobs[s.pick%len(jobs)], `{"state":"Aborted"}`)
+		}
 	default:
 		w.operate(s)
 	}

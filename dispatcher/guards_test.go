@@ -417,7 +417,6 @@ func TestConfirm_ADeletedRecordIsDelivered(t *testing.T) {
 
 func TestConfirm_WhatCantBeLookedForIsNotSent(t *testing.T) {
 	for _, f := range []simulator.Fault{
-		{Do: "drop_before"},
 		{Do: "html", Status: 503},
 		{Do: "status", Status: 400, Code: "MALFORMED_QUERY", Message: "unexpected token"},
 	} {
@@ -446,8 +445,8 @@ func TestNamed_WhatCantBeNamedIsNotGivenUp(t *testing.T) {
 		return odd.Org.Create(ctx, object, rows, h)
 	}
 	r.sentBefore("Outbox_Key__c")
-	// The first query, before the call, finds nothing; the second has no answer.
-	r.faults(simulator.Fault{Match: simulator.Match{Kind: "query", Nth: []int{2}}, Do: "drop_before"})
+	// The first query, before the call, finds nothing; the second is of no use.
+	r.faults(simulator.Fault{Match: simulator.Match{Kind: "query", Nth: []int{2}}, Do: "html", Status: 503})
 	r.startWith(odd)
 	r.delivers(3)
 	if x := r.get("c-0001"); x.ID == "" {

@@ -225,7 +225,7 @@ func (b *bench) try(t *testing.T, dir string, m mutant) {
 	verdict, out := run(t, program, pkg, names, flags)
 	switch verdict {
 	case failed:
-		t.Logf("caught by %s", m.test)
+		t.Logf("caught by %s\n\t%s", m.test, complaint(out))
 	default:
 		t.Errorf("NOT caught: %s; %s %s:\n%s", m.does, m.test, verdict, out)
 	}
@@ -302,6 +302,7 @@ const (
 	passed verdict = "passes"
 	failed verdict = "fails"
 	absent verdict = "does not exist, or is skipped"
+	broken verdict = "dies of the mutant's own mistake"
 )
 
 // run runs one test. One that takes the whole program down, or doesn't end, has failed.
@@ -321,12 +322,25 @@ func run(t *testing.T, program, pkg string, names, flags []string) (verdict, str
 	switch {
 	case !bytes.Contains(out, []byte("=== RUN   "+name+"\n")):
 		return absent, tail(out)
+	case bytes.Contains(out, []byte("panic: runtime error")):
+		return broken, tail(out)
 	case err != nil:
 		return failed, tail(out)
 	case !bytes.Contains(out, []byte("--- PASS: "+name+" (")):
 		return absent, tail(out)
 	}
 	return passed, tail(out)
+}
+
+// complaint is the first line in which a test says what is wrong.
+func complaint(out string) string {
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, ".go:") || strings.HasPrefix(line, "panic: ") {
+			line = strings.TrimSpace(line)
+			return line[:min(len(line), 200)]
+		}
+	}
+	return "it ended without a word"
 }
 
 // tail is the end of a program's output, for messages.

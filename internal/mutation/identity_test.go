@@ -33,13 +33,28 @@ var wire = []mutant{
 var identity = []mutant{
 	{
 		guard: "another org's token is refused before its use", does: "it is used",
-		edits: []edit{{"dispatcher/loop.go", "case facts.OtherOrg != \"\":\n\t\t\td.breaker.setCondition(ReasonOrgChanged)\n\t\t\treturn", "case facts.OtherOrg != \"\" && ctx == nil:\n\t\t\td.breaker.setCondition(ReasonOrgChanged)\n\t\t\treturn"}},
+		edits: []edit{{"dispatcher/loop.go", "case facts.OtherOrg != \"\" || facts.Orgs != d.orgs:", "case facts.Orgs != d.orgs:"}},
 		test:  "dispatcher TestOtherOrg",
 	},
 	{
 		guard: "another org waits for the operator", does: "resume alone accepts it",
 		edits: []edit{{"store/facts.go", "if f.OtherOrg != \"\" && !a.Org {", "if f.OtherOrg != \"\" && !a.Org && f.OrgID == \"\" {"}},
 		test:  "store TestConformance/SetOrg_AnotherNeedsTheOperator",
+	},
+	{
+		guard: "no attempt at an org of before is gone on with", does: "its job is looked for at the new one",
+		edits: []edit{{"dispatcher/recover.go", "case a.Orgs != d.orgs:", "case a.Orgs < 0:"}},
+		test:  "dispatcher TestOtherOrg_WhatIsOfTheOldOne",
+	},
+	{
+		guard: "nor is an Id of it written", does: "$id_of puts it in",
+		edits: []edit{{"dispatcher/prepare.go", "case other.OtherOrg:", "case other.OtherOrg && other.ID == \"\":"}},
+		test:  "dispatcher TestOtherOrg_WhatIsOfTheOldOne",
+	},
+	{
+		guard: "nor is what a match has found there", does: "it is written to at the new one",
+		edits: []edit{{"store/claim.go", "return n != nil && n.Located && n.Orgs == s.facts.Orgs", "return n != nil && n.Located"}},
+		test:  "store TestConformance/Resume_WhatWasFoundAtTheOldOrgIsForgotten",
 	},
 	{
 		guard: "who lost the outbox changes nothing any more", does: "terms are not compared",

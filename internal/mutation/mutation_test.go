@@ -213,7 +213,7 @@ func (b *bench) try(t *testing.T, dir string, m mutant) {
 	}
 	flags := flagsOf(program)
 	if verdict, out := run(t, program, pkg, names, flags); verdict != passed {
-		t.Fatalf("without the mutant %s %s:\n%s", m.test, verdict, out)
+		t.Fatalf("without the mutant %s %s:\n%s", m.test, verdict, tail(out))
 	}
 	overlay, err := m.overlay(dir)
 	if err != nil {
@@ -227,7 +227,7 @@ func (b *bench) try(t *testing.T, dir string, m mutant) {
 	case failed:
 		t.Logf("caught by %s\n\t%s", m.test, complaint(out))
 	default:
-		t.Errorf("NOT caught: %s; %s %s:\n%s", m.does, m.test, verdict, out)
+		t.Errorf("NOT caught: %s; %s %s:\n%s", m.does, m.test, verdict, tail(out))
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Error(err)
@@ -321,15 +321,15 @@ func run(t *testing.T, program, pkg string, names, flags []string) (verdict, str
 	name := strings.Join(names, "/")
 	switch {
 	case !bytes.Contains(out, []byte("=== RUN   "+name+"\n")):
-		return absent, tail(out)
+		return absent, string(out)
 	case bytes.Contains(out, []byte("panic: runtime error")):
-		return broken, tail(out)
+		return broken, string(out)
 	case err != nil:
-		return failed, tail(out)
+		return failed, string(out)
 	case !bytes.Contains(out, []byte("--- PASS: "+name+" (")):
-		return absent, tail(out)
+		return absent, string(out)
 	}
-	return passed, tail(out)
+	return passed, string(out)
 }
 
 // complaint is the first line in which a test says what is wrong.
@@ -344,10 +344,10 @@ func complaint(out string) string {
 }
 
 // tail is the end of a program's output, for messages.
-func tail(out []byte) string {
+func tail(out string) string {
 	const most = 4000
 	if len(out) > most {
 		out = out[len(out)-most:]
 	}
-	return string(out)
+	return out
 }

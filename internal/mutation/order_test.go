@@ -42,6 +42,11 @@ var ordering = []mutant{
 		test:  "store TestConformance/Claim_AFailedHeadBlocksItsLane",
 	},
 	{
+		guard: "on_failure: skip holds of what the store itself fails", does: "an event that expires holds its lane",
+		edits: []edit{{"store/settle.go", "problem: p, skip: t.s.opts.Skips(t.object(h))}", "problem: p}"}},
+		test:  "store TestConformance/Sweep_WhatExpiresLetsFollowersPassWhereItIsSkipped",
+	},
+	{
 		guard: "a head that others have passed is not retried (409)", does: "it is",
 		edits: []edit{{"store/operator.go", "decodeLane(v).kind == laneSuperseded", "decodeLane(v).kind == 0xff"}},
 		test:  "store TestConformance/Retry_SupersededByAFollower",

@@ -6,14 +6,14 @@ var acceptance = []mutant{
 		guard: "a commit stands before the answer", does: "puts are answered when they are in the transaction",
 		edits: []edit{
 			{
-				"store/writer.go", `err := s.commit(func(t *txn) error { return t.puts(group) })`,
-				`err := s.commit(func(t *txn) error {
+				"store/writer.go", `err := s.persist(func(t *txn) error { return t.puts(group) }, s.lengthen)`,
+				`err := s.persist(func(t *txn) error {
 					err := t.puts(group)
 					for _, o := range group {
 						o.done <- unlessFull(err)
 					}
 					return err
-				})`,
+				}, s.lengthen)`,
 			},
 			{"store/writer.go", "\t\to.done <- unlessFull(err)\n\t}\n\treturn next", "\t}\n\treturn next"},
 		},
@@ -26,13 +26,18 @@ var acceptance = []mutant{
 	},
 	{
 		guard: "a commit that fails is unknown", does: "every failed commit counts as undone, and the store goes on",
-		edits: []edit{{"store/writer.go", "s.fail(err)\n\treturn fmt.Errorf(\"%w: %w\", ErrUnknown, err)", "return fmt.Errorf(\"%w: %w\", ErrFull, err)"}},
+		edits: []edit{{"store/writer.go", "if !short && !(isWrite(err) && isNoRoom(err)) {\n\t\treturn s.fail(err)", "if !short && !(isWrite(err) && isNoRoom(err)) {\n\t\treturn diskFull(err)"}},
 		test:  "store TestFailedWrite_IsUnknownOrClean",
 	},
 	{
 		guard: "clean is an ENOSPC only where readers see the old transaction", does: "every ENOSPC counts as clean",
-		edits: []edit{{"store/writer.go", "viewErr == nil && seen == before", "viewErr == nil && seen >= 0"}},
+		edits: []edit{{"store/writer.go", "viewErr != nil || seen != before", "viewErr != nil"}},
 		test:  "store TestFailedWrite_IsUnknownOrClean",
+	},
+	{
+		guard: "and one of a write, never of a sync", does: "an ENOSPC of a sync counts as clean",
+		edits: []edit{{"store/writer.go", "!(isWrite(err) && isNoRoom(err))", "!isNoRoom(err)"}},
+		test:  "store TestDisk_FullAtASyncIsUnknown",
 	},
 	{
 		guard: "after an unknown commit nobody is answered", does: "the server answers with a problem",
@@ -61,8 +66,22 @@ var acceptance = []mutant{
 	},
 	{
 		guard: "room is kept for the outcomes of what is under way (507)", does: "events fill the store to the last page",
-		edits: []edit{{"store/accept.go", "> reserve(t.s.opts.MaxSize)", "> 0*reserve(t.s.opts.MaxSize)"}},
+		edits: []edit{{"store/room.go", "<= reserve(t.s.opts.MaxSize)", "<= 0*reserve(t.s.opts.MaxSize)"}},
 		test:  "store TestSettle_FailuresAtTheSizeLimit",
+	},
+	{
+		guard: "and on the disk by a ballast", does: "it is not given up for outcomes",
+		edits: []edit{{"store/room.go", "return spaceLess && s.disk.giveUp()", "return spaceLess && s.disk == nil"}},
+		test:  "store TestDisk_FilledFromOutside",
+	},
+	{
+		guard: "which is not for new events", does: "they use it up",
+		edits: []edit{
+			{"store/room.go", "if !t.s.disk.accepts() {", "if !t.s.disk.accepts() && size < 0 {"},
+			{"store/room.go", "return errors.Is(why, berrors.ErrMaxSizeReached) && s.grow(s.step()) == nil", "return s.makeRoom(why)"},
+			{"store/room.go", "if t.inFile() < need {", "if t.inFile() < need && !t.s.disk.giveUp() {"},
+		},
+		test: "store TestDisk_FilledFromOutside",
 	},
 	{
 		guard: "a cut stream leaves no half line", does: "what was read of the last line is stored",

@@ -73,8 +73,13 @@ var identity = []mutant{
 	},
 	{
 		guard: "a store that was put in place is noticed", does: "generations are not compared",
-		edits: []edit{{"store/startup.go", "if old != \"\" && old != s.lock.Generation", "if old == \"-\" && old != s.lock.Generation"}},
+		edits: []edit{{"store/startup.go", "restored := num.Generation != \"\" &&", "restored := num.Generation == \"-\" &&"}},
 		test:  "store TestOpen_ARestoredStoreIsNoticed",
+	},
+	{
+		guard: "also when its first start fails", does: "that start makes it the one that ran here last",
+		edits: []edit{{"store/startup.go", "\t} else {\n\t\tbeside.Generation = num.Generation\n\t}\n", "\t}\n\tbeside.Generation = num.Generation\n"}},
+		test:  "store TestStart_RestoredStaysKnownWhenTheStartFails",
 	},
 	{
 		guard: "a restored store sends nothing before it is accepted", does: "it goes on at once",

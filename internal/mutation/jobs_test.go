@@ -153,4 +153,9 @@ var jobs = []mutant{
 		edits: []edit{{"dispatcher/recover.go", "const crashLoop = 3", "const crashLoop = 1 << 30"}},
 		test:  "dispatcher TestCrashLoop",
 	},
+	{
+		guard: "a start that the disk ended accuses no event", does: "it counts as a crash",
+		edits: []edit{{"store/startup.go", "s.crashed = !s.num.Clean && !beside.Failed", "s.crashed = !s.num.Clean"}},
+		test:  "store TestStart_DiskFailureIsNoCrash",
+	},
 }

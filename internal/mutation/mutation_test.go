@@ -212,7 +212,11 @@ func (b *bench) try(t *testing.T, dir string, m mutant) {
 		t.Fatal(err)
 	}
 	flags := flagsOf(program)
-	if verdict, out := run(t, program, pkg, names, flags); verdict != passed {
+	switch verdict, out := run(t, program, pkg, names, flags); verdict {
+	case passed:
+	case skipped:
+		t.Skipf("%s is skipped:\n%s", m.test, tail(out))
+	default:
 		t.Fatalf("without the mutant %s %s:\n%s", m.test, verdict, tail(out))
 	}
 	overlay, err := m.overlay(dir)
@@ -299,10 +303,11 @@ func flagsOf(program string) []string {
 type verdict string
 
 const (
-	passed verdict = "passes"
-	failed verdict = "fails"
-	absent verdict = "does not exist, or is skipped"
-	broken verdict = "dies of the mutant's own mistake"
+	passed  verdict = "passes"
+	failed  verdict = "fails"
+	skipped verdict = "is skipped"
+	absent  verdict = "does not exist"
+	broken  verdict = "dies of the mutant's own mistake"
 )
 
 // run runs one test. One that takes the whole program down, or doesn't end, has failed.
@@ -324,6 +329,8 @@ func run(t *testing.T, program, pkg string, names, flags []string) (verdict, str
 		return absent, string(out)
 	case bytes.Contains(out, []byte("panic: runtime error")):
 		return broken, string(out)
+	case bytes.Contains(out, []byte("--- SKIP: "+name+" (")):
+		return skipped, string(out)
 	case err != nil:
 		return failed, string(out)
 	case !bytes.Contains(out, []byte("--- PASS: "+name+" (")):

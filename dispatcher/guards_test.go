@@ -636,3 +636,48 @@ func TestPause_WhatMayHaveBeenSentStaysSent(t *testing.T) {
 	r.delivers(3)
 	r.oracle()
 }
+
+// TestVerify_AbsenceFromAFieldThatIsNotUniqueProvesNothing: a second row would
+// not be refused, so it stays in doubt however often it is looked for.
+func TestVerify_AbsenceFromAFieldThatIsNotUniqueProvesNothing(t *testing.T) {
+	r := newRig(t, quick())
+	schema := simulator.DefaultSchema()
+	for i := range schema {
+		if schema[i].Name == "Contact" {
+			schema[i].Fields = append(schema[i].Fields, simulator.Field{Name: "Loose__c", Type: "string", Length: 255, ExternalID: true, CaseSensitive: true})
+		}
+	}
+	if err := r.sim.SetSchema(schema); err != nil {
+		t.Fatal(err)
+	}
+	r.put(createContact(1))
+	r.sentBefore("Loose__c")
+	r.start()
+	r.until("many looks, more than a late window apart", func() bool { return r.sim.Calls().Calls["query"] >= 5 })
+	if x := r.get("c-0001"); x.State != store.InDoubt {
+		t.Errorf("it is %s %+v, want in doubt", x.State, x.LastError)
+	}
+	r.oracle()
+}
+
+// TestREST_TheClaimNotesWhatCarriesTheKey: a start that finds a create unfinished
+// knows by the note alone what its row carried.
+func TestREST_TheClaimNotesWhatCarriesTheKey(t *testing.T) {
+	r := keyedRig(t)
+	odd := &hookedOrg{Org: r.client()}
+	odd.create = func(ctx context.Context, object string, rows []salesforce.Row, h salesforce.Headers) ([]salesforce.Result, error) {
+		list, _, err := r.store.Attempts(ctx, 10, "")
+		if err != nil {
+			t.Error(err)
+		}
+		for _, a := range list {
+			if a.Phase == store.PhaseClaimed && a.Kind == store.KindREST && a.Note != "key_field Outbox_Key__c" {
+				t.Errorf("a row that carries its key is sent, the claim notes %q", a.Note)
+			}
+		}
+		return odd.Org.Create(ctx, object, rows, h)
+	}
+	r.startWith(odd)
+	r.delivers(3)
+	r.oracle()
+}

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +137,30 @@ func TestAmbiguous_AtTheLimitStaysSent(t *testing.T) {
 	o = j.fail(record{Claimed: store.Claimed{Sent: true, SentKey: "Old__c"}}, store.Problem{Code: "X"})
 	if !o.Sent || o.SentKey != "Old__c" {
 		t.Errorf("outcome %+v, want it sent as before", o)
+	}
+}
+
+// A call that we gave up on may land until the late window is over; a record that
+// was deleted long ago can't be seen any more.
+func TestVerifier_BelievesAbsenceLateAndNotTooLate(t *testing.T) {
+	const window = 11 * time.Minute
+	now := time.Now()
+	v := &verifier{Dispatcher: New(Config{REST: REST{LateWindow: window}}, nil, nil, slog.New(slog.DiscardHandler)), since: map[store.Seq]time.Time{}}
+	for _, tt := range []struct {
+		name string
+		r    store.Record
+		at   time.Duration
+		want bool
+	}{
+		{"the first look", store.Record{Seq: 1, SentAt: now}, 0, false},
+		{"within the window", store.Record{Seq: 1, SentAt: now}, window - time.Second, false},
+		{"after it", store.Record{Seq: 1, SentAt: now}, window, true},
+		{"sent when nobody knows", store.Record{Seq: 1}, window, false},
+		{"sent too long ago", store.Record{Seq: 1, SentAt: now.Add(-absentWithin)}, window, false},
+	} {
+		if got := v.absent(tt.r, now.Add(tt.at)); got != tt.want {
+			t.Errorf("%s: absent = %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }
 

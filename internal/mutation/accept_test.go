@@ -47,7 +47,7 @@ var acceptance = []mutant{
 	{
 		guard: "after an unknown commit the daemon ends", does: "it goes on",
 		edits: []edit{{"app/app.go", "case <-a.store.Failed():\n\t\treturn a.store.Err()\n", "case <-a.store.Failed():\n\t\t<-ctx.Done()\n\t\treturn nil\n"}},
-		test:  "app TestRun_EndsWhenACommitIsUnknown",
+		test:  "app TestGuardStore_TellsThatACommitIsUnknown",
 	},
 	{
 		guard: "the same key with another payload is refused", does: "it counts as a repeat",

@@ -187,4 +187,32 @@ var calls = []mutant{
 		edits: []edit{{"store/clock.go", "\tif c.idling {\n\t\treturn c.idledAt - c.idle\n\t}\n\treturn now - c.idle\n", "\treturn now\n"}},
 		test:  "store TestConformance/Stuck_PausesDoNotCount",
 	},
+	{
+		guard: "absence is believed after the late window", does: "it is believed at the second look",
+		edits: []edit{{"dispatcher/verify.go", "return began.Sub(since) >= v.config().REST.LateWindow && ", "return began.After(since) && "}},
+		test:  "dispatcher TestVerifier_BelievesAbsenceLateAndNotTooLate",
+	},
+	{
+		guard: "and while a deleted record can be seen", does: "it is believed for ever",
+		edits: []edit{{"dispatcher/verify.go", " && time.Since(r.SentAt) < absentWithin", ""}},
+		test:  "dispatcher TestVerifier_BelievesAbsenceLateAndNotTooLate",
+	},
+	{
+		guard: "and only of a unique field", does: "any field that carried the key will do",
+		edits: []edit{{"dispatcher/verify.go", "!(unique && v.absent(r, began))", "!v.absent(r, began)"}},
+		test:  "dispatcher TestVerify_AbsenceFromAFieldThatIsNotUniqueProvesNothing",
+	},
+	{
+		guard: "what merely looks like it concludes nothing", does: "one that looks like it is taken for it",
+		edits: []edit{{"dispatcher/verify.go", "store.Resolution{Open: true, Matches: ids}", "store.Resolution{Delivered: true, ID: ids[0]}"}},
+		test:  "dispatcher TestVerify_ShowsWhatItMayBe",
+	},
+	{
+		guard: "the claim's note tells what carries the key", does: "it says that nothing does, and a restart goes by it",
+		edits: []edit{
+			{"dispatcher/loop.go", "a.Note = d.knownKey(a.Route)", "a.Note = notedNone"},
+			{"dispatcher/rest.go", "if when == fresh && !b.noted() {", "if when == fresh && !b.noted() && ctx == nil {"},
+		},
+		test: "dispatcher TestREST_TheClaimNotesWhatCarriesTheKey",
+	},
 }

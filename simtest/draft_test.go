@@ -41,9 +41,9 @@ func newDrafter() *drafter { return &drafter{deleted: map[int]bool{}} }
 
 // drafts are what is put at one time, sometimes many.
 func (d *drafter) drafts(rng *rand.Rand) []draft {
-	list := make([]draft, 1+rng.IntN(4))
+	list := make([]draft, 1+rng.IntN(3))
 	if rng.IntN(3) == 0 {
-		list = make([]draft, 5+rng.IntN(20))
+		list = make([]draft, 4+rng.IntN(12))
 	}
 	for i := range list {
 		list[i] = d.draft(rng)

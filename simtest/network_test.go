@@ -27,7 +27,7 @@ type network struct {
 	work     sync.WaitGroup // calls that the org still works on
 
 	mu     sync.Mutex
-	calls  map[string]int // by kind
+	kinds  map[string]int // calls by kind
 	gone   map[string]bool
 	jobs   []string // whose close was asked for
 	afloat int      // calls that were given up and will be processed
@@ -36,7 +36,7 @@ type network struct {
 }
 
 func newNetwork(w *world, sim *simulator.Simulator) *network {
-	n := &network{w: w, org: sim.Handler(), listener: &listener{conns: make(chan net.Conn), closed: make(chan struct{})}, calls: map[string]int{}, gone: map[string]bool{}}
+	n := &network{w: w, org: sim.Handler(), listener: &listener{conns: make(chan net.Conn), closed: make(chan struct{})}, kinds: map[string]int{}, gone: map[string]bool{}}
 	n.server = &http.Server{Handler: http.HandlerFunc(n.serve)}
 	go func() { _ = n.server.Serve(n.listener) }()
 	return n
@@ -110,13 +110,13 @@ func (c *lifeline) RemoteAddr() net.Addr {
 func (n *network) meets(kind string) fault {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.calls[kind]++
+	n.kinds[kind]++
 	n.total++
 	if n.calm {
 		return fault{}
 	}
 	for _, f := range n.w.plan.faults {
-		if f.kind == kind && f.nth == n.calls[kind] {
+		if f.kind == kind && f.nth == n.kinds[kind] {
 			return f
 		}
 	}
@@ -127,6 +127,13 @@ func (n *network) meets(kind string) fault {
 		}
 	}
 	return fault{}
+}
+
+// calls counts all calls so far.
+func (n *network) calls() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.total
 }
 
 // quiet ends all mishaps but those that are on their way.

@@ -38,20 +38,22 @@ type step struct {
 type action string
 
 const (
-	actPut     action = "put"      // new events
-	actRepeat  action = "repeat"   // an event once more, as it was
-	actReuse   action = "reuse"    // its key with another payload
-	actRetry   action = "retry"    // operator's moves, of a stuck event
-	actEdit    action = "edit"     //
-	actDrop    action = "drop"     //
-	actResolve action = "resolve"  //
-	actPause   action = "pause"    //
-	actResume  action = "resume"   //
-	actStop    action = "stop"     // an orderly restart
-	actJump    action = "jump"     // the wall clock moves
-	actLogout  action = "log out"  // every token at the org ends
-	actFlush   action = "flush"    //
-	actIdle    action = "look"     // status, stuck and check, as a person would
+	actPut     action = "put"     // new events
+	actRepeat  action = "repeat"  // an event once more, as it was
+	actReuse   action = "reuse"   // its key with another payload
+	actRetry   action = "retry"   // operator's moves, of a stuck event
+	actEdit    action = "edit"    //
+	actDrop    action = "drop"    //
+	actResolve action = "resolve" //
+	actPause   action = "pause"   //
+	actResume  action = "resume"  //
+	actStop    action = "stop"    // an orderly restart
+	actJump    action = "jump"    // the wall clock moves
+	actLogout  action = "log out" // every token at the org ends
+	actFlush   action = "flush"   //
+	actIdle    action = "look"    // status, stuck and check, as a person would
+	actBackup  action = "back up"
+	actRestore action = "restore"  // what was backed up last
 	actForeign action = "abort it" // somebody at the org aborts a job
 )
 
@@ -115,20 +117,20 @@ func newPlan(seed uint64) *plan {
 	rng := rand.New(rand.NewPCG(seed, 0x5eed))
 	p := &plan{seed: seed}
 	p.configure(rng)
-	for range 2 + rng.IntN(8) {
+	for range 2 + rng.IntN(5) {
 		p.steps = append(p.steps, newPut(rng))
 	}
-	for range rng.IntN(10) {
+	for range rng.IntN(8) {
 		p.steps = append(p.steps, otherStep(rng))
 	}
-	slices.SortStableFunc(p.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
+	p.order()
 	d := newDrafter()
 	for i := range p.steps {
 		if s := &p.steps[i]; s.do == actPut {
 			s.events = d.drafts(rng)
 		}
 	}
-	for range rng.IntN(14) {
+	for range rng.IntN(12) {
 		p.faults = append(p.faults, p.newFault(rng))
 	}
 	p.rows = rowFaults(rng)
@@ -136,10 +138,21 @@ func newPlan(seed uint64) *plan {
 		from := time.Duration(rng.Int64N(int64(lasts)))
 		p.storms = append(p.storms, storm{from, from + time.Duration(rng.Int64N(int64(lasts/4))), stormy[rng.IntN(len(stormy))]})
 	}
+	if rng.IntN(8) == 0 {
+		from := rng.Int64N(int64(lasts))
+		p.steps = append(p.steps, step{at: time.Duration(from), do: actBackup},
+			step{at: time.Duration(from + rng.Int64N(int64(lasts)-from)), do: actRestore})
+		p.order()
+	}
 	for range rng.IntN(4) {
 		p.kills = append(p.kills, newKill(rng))
 	}
 	return p
+}
+
+// order puts the steps in the order of their times.
+func (p *plan) order() {
+	slices.SortStableFunc(p.steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 }
 
 func (p *plan) configure(rng *rand.Rand) {

@@ -36,6 +36,9 @@ type world struct {
 	ids   *strings.Replacer
 	bad   []string // what was found to be wrong
 
+	backup   bytes.Buffer
+	restored bool
+
 	mu     sync.Mutex
 	counts map[string]int // passes of points
 	lags   map[lagKey]uint64
@@ -52,7 +55,7 @@ type sent struct {
 	atomic  bool
 	edited  int
 	dropped bool
-	retried bool
+	lost    bool // it came after the backup that was restored
 }
 
 // run plays a plan and returns what it found wrong. dir is an empty folder.
@@ -284,6 +287,32 @@ func (w *world) restart() error {
 	return w.again()
 }
 
+// restore puts yesterday's outbox in place of today's: what came since is lost
+// to it, and what it calls pending may have been sent.
+func (w *world) restore() error {
+	if w.backup.Len() == 0 {
+		return nil
+	}
+	dir, err := w.life.end()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "outbox.db"), w.backup.Bytes(), 0o600)
+	}
+	if err != nil {
+		w.life = nil
+		return fmt.Errorf("restore: %w", err)
+	}
+	if w.life, err = w.born(dir); err != nil {
+		return fmt.Errorf("start of a restored store: %w", err)
+	}
+	w.restored = true
+	for _, s := range w.sent {
+		_, err := w.life.store.Get(context.Background(), s.key)
+		s.lost = s.lost || s.seq != 0 && errors.Is(err, store.ErrNotFound)
+	}
+	w.nothingLost()
+	return w.again()
+}
+
 // alive makes sure that a daemon runs, for a step.
 func (w *world) alive() error {
 	if w.life.isDead() {
@@ -295,7 +324,7 @@ func (w *world) alive() error {
 // nothingLost asks for every event that was acknowledged (I1).
 func (w *world) nothingLost() {
 	for _, s := range w.sent {
-		if s.seq == 0 {
+		if s.seq == 0 || s.lost {
 			continue
 		}
 		if r, err := w.life.store.Get(context.Background(), s.key); err != nil || r.Seq != s.seq || r.Digest != s.event.Digest {
@@ -344,6 +373,11 @@ func (w *world) take(s step) error {
 		w.life.d.Flush()
 	case actIdle:
 		return w.life.check()
+	case actBackup:
+		w.backup.Reset()
+		return w.life.store.Backup(context.Background(), &w.backup)
+	case actRestore:
+		return w.restore()
 	case actForeign:
 		if jobs := w.net.closed(); len(jobs) > 0 {
 			w.byHand(http.MethodPatch, "/services/data/v66.0/jobs/ingest/"+jobs[s.pick%len(jobs)], `{"state":"Aborted"}`)
@@ -428,7 +462,7 @@ func (w *world) repeat(s step) {
 	}
 	o := &outbox{w.life.store, w.life}
 	results, err := o.Put(context.Background(), []store.Event{e}, store.PutOptions{})
-	if err != nil || x.seq == 0 {
+	if err != nil || x.seq == 0 || x.lost {
 		return
 	}
 	r := results[0]
@@ -451,7 +485,7 @@ func (w *world) operate(s step) {
 		w.life.d.Poke()
 		return
 	case actResume:
-		w.tell(s.do, "", st.Resume(ctx, "ada", store.Acceptance{}))
+		w.tell(s.do, "", st.Resume(ctx, "ada", store.Acceptance{Restore: true}))
 		w.life.d.Poke()
 		return
 	}
@@ -474,7 +508,6 @@ func (w *world) operate(s step) {
 	switch s.do {
 	case actRetry:
 		_, err = st.Retry(ctx, r.Key, m, nil)
-		x.retried = x.retried || err == nil
 	case actEdit:
 		err = w.edit(x, m)
 	case actDrop:
@@ -545,7 +578,7 @@ func (w *world) drain() error {
 	if err := w.again(); err != nil {
 		return err
 	}
-	w.tell(actResume, "", w.life.store.Resume(context.Background(), "ada", store.Acceptance{}))
+	w.tell(actResume, "", w.life.store.Resume(context.Background(), "ada", store.Acceptance{Restore: true}))
 	w.life.d.Poke()
 	w.note("calm")
 	deadline := time.Now().Add(drainWithin)

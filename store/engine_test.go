@@ -190,7 +190,7 @@ func TestSettleMeta_WritesTheMetaPagesAgain(t *testing.T) {
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
 	}
-	if err := settleMeta(path, int64(len(before))); err != nil {
+	if err := settleMeta(path, int64(len(before)), writeMeta); err != nil {
 		t.Fatal(err)
 	}
 	fi, err := os.Stat(path)

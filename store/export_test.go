@@ -1,6 +1,10 @@
 package store
 
-import bolt "go.etcd.io/bbolt"
+import (
+	"os"
+
+	bolt "go.etcd.io/bbolt"
+)
 
 // SetWindowForTest makes the look-ahead small until the returned function is called.
 func SetWindowForTest(window, fill, due, few int) (restore func()) {
@@ -11,3 +15,31 @@ func SetWindowForTest(window, fill, due, few int) (restore func()) {
 
 // DBForTest is the database below a store.
 func DBForTest(s *Store) *bolt.DB { return s.db }
+
+// LookForTest lets a test look at the disk beneath a store: opened is called
+// with the database before the store writes to it, rewritten when the start has
+// written the meta pages again.
+func LookForTest(o *Options, opened func(*bolt.DB) error, rewritten func(pages []byte)) {
+	o.openBolt = func(path string, mode os.FileMode, b *bolt.Options) (*bolt.DB, error) {
+		db, err := bolt.Open(path, mode, b)
+		if err != nil {
+			return nil, err
+		}
+		return db, opened(db)
+	}
+	if rewritten == nil {
+		return
+	}
+	o.writeMeta = func(f *os.File, pages []byte) error {
+		if err := writeMeta(f, pages); err != nil {
+			return err
+		}
+		rewritten(pages)
+		return nil
+	}
+}
+
+// SkipMetaRewriteForTest is a start without its rule: the meta pages stay as they are.
+func SkipMetaRewriteForTest(o *Options) {
+	o.writeMeta = func(*os.File, []byte) error { return nil }
+}

@@ -2,10 +2,8 @@ package store_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -138,76 +136,6 @@ func contents(ctx context.Context, s *store.Store) (map[string]string, error) {
 	}
 }
 
-// checkImage opens the file of a power cut. It must be whole, and show one of
-// the contents in arg: those of the last call that was answered, or of the next.
-func checkImage(path, arg string) error {
-	var want []map[string]string
-	if err := json.Unmarshal([]byte(arg), &want); err != nil {
-		return err
-	}
-	if err := os.Remove(path + ".lock"); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	s, err := openSmall(path, storetest.NewClock())
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	violations, err := s.Check(context.Background())
-	if err != nil || len(violations) > 0 {
-		return fmt.Errorf("check: %v, %w", violations, err)
-	}
-	got, err := contents(context.Background(), s)
-	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(want, func(w map[string]string) bool { return maps.Equal(w, got) }) {
-		return nil
-	}
-	return fmt.Errorf("shows %v; want one of %v", got, want)
-}
-
-func TestPowerLoss_EveryImageIsWhole(t *testing.T) {
-	child := storetest.NewChild(t, checkImage)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	dir := storetest.MemoryDir(t)
-	w := newWorkload(t, filepath.Join(dir, "outbox.db"), seed)
-	rec, err := storetest.Record(store.DBForTest(w.s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var marks []int // writes when the n-th contents were there
-	var shown []map[string]string
-	for len(shown) < 40 {
-		c, err := contents(t.Context(), w.s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		marks, shown = append(marks, rec.Writes()), append(shown, c)
-		if err := w.step(t.Context()); err != nil {
-			t.Fatalf("step %d: %v", w.n, err)
-		}
-	}
-	last := marks[len(marks)-1]
-	for n := 0; n <= last; n++ {
-		answered, _ := slices.BinarySearch(marks, n) // the last one of fewer writes comes before
-		next, _ := slices.BinarySearch(marks, n+1)
-		arg, err := json.Marshal(shown[max(0, answered-1):min(next+1, len(shown))])
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, "image.db")
-		if err := rec.Image(path, n, w.rng); err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Check(path, string(arg)); err != nil {
-			t.Fatalf("image after %d of %d writes, seed %d: %v", n, last, seed, err)
-		}
-	}
-	t.Logf("%d images", last+1)
-}
-
 // TestFailedWrite_IsUnknownOrClean fails one write of a commit, whole or in the
 // middle, by each of the errors that a disk has.
 func TestFailedWrite_IsUnknownOrClean(t *testing.T) {
@@ -280,13 +208,13 @@ func failOneWrite(t *testing.T, nth, part int, disk error) (hit bool) {
 
 // TestOpen_RefusesAShortFile: bbolt would die of SIGBUS on one.
 func TestOpen_RefusesAShortFile(t *testing.T) {
-	child := storetest.NewChild(t, func(path, _ string) error {
+	child := storetest.NewChild(t, func(path, _ string) (string, error) {
 		s, err := openSmall(path, storetest.NewClock())
 		if err != nil {
-			return nil
+			return "", nil
 		}
 		_ = s.Close()
-		return errors.New("it was opened")
+		return "", errors.New("it was opened")
 	})
 	path := filepath.Join(t.TempDir(), "outbox.db")
 	w := newWorkload(t, path, 1)
@@ -306,7 +234,7 @@ func TestOpen_RefusesAShortFile(t *testing.T) {
 		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := child.Check(path, ""); err != nil {
+		if _, err := child.Check(path, ""); err != nil {
 			t.Errorf("a file cut to %d bytes: %v", n, err)
 		}
 	}

@@ -110,7 +110,7 @@ func (s *Store) prepareFile() (int64, error) {
 	case fi.Size() == 0:
 		return 0, errors.New("the file is empty: it is not an outbox; remove it, or put a backup in its place")
 	}
-	return fi.Size(), settleMeta(s.path, fi.Size())
+	return fi.Size(), settleMeta(s.path, fi.Size(), s.opts.writeMeta)
 }
 
 // create builds a new store under another name and moves it into place, so that
@@ -247,7 +247,7 @@ func parseMeta(b []byte) (m boltMeta, ok bool) {
 // would write over pages that the disk's meta page still needs: so both meta
 // pages are written again, unchanged, and synced. A file shorter than its meta
 // page says would end the process by SIGBUS: it is refused.
-func settleMeta(path string, size int64) error {
+func settleMeta(path string, size int64, write func(f *os.File, pages []byte) error) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -264,14 +264,21 @@ func settleMeta(path string, size int64) error {
 	if _, err := f.ReadAt(pages, 0); err != nil {
 		return fmt.Errorf("read the meta pages: %w", err)
 	}
+	if err := write(f, pages); err != nil {
+		return err
+	}
+	if newest.freelist == noFreelist {
+		return readThrough(f)
+	}
+	return nil
+}
+
+func writeMeta(f *os.File, pages []byte) error {
 	if _, err := f.WriteAt(pages, 0); err != nil {
 		return fmt.Errorf("write the meta pages again: %w", err)
 	}
 	if err := unix.Fdatasync(int(f.Fd())); err != nil {
 		return fmt.Errorf("sync the meta pages: %w", err)
-	}
-	if newest.freelist == noFreelist {
-		return readThrough(f)
 	}
 	return nil
 }

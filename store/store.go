@@ -34,6 +34,10 @@ type Options struct {
 	Logger         *slog.Logger
 	Wall           func() time.Time     // nil: time.Now
 	Monotonic      func() time.Duration // nil: since the call of Open
+
+	// The ways to the disk that tests look at, or bar.
+	openBolt  func(path string, mode os.FileMode, o *bolt.Options) (*bolt.DB, error)
+	writeMeta func(f *os.File, pages []byte) error
 }
 
 func (o *Options) defaults() error {
@@ -43,6 +47,12 @@ func (o *Options) defaults() error {
 	setDefault(&o.LateWindow, 11*time.Minute)
 	if o.Skips == nil {
 		o.Skips = func(string) bool { return false }
+	}
+	if o.openBolt == nil {
+		o.openBolt = bolt.Open
+	}
+	if o.writeMeta == nil {
+		o.writeMeta = writeMeta
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -209,7 +219,7 @@ func (s *Store) openFile() error {
 	if err != nil {
 		return err
 	}
-	s.db, err = bolt.Open(s.path, 0o600, s.boltOptions(size))
+	s.db, err = s.opts.openBolt(s.path, 0o600, s.boltOptions(size))
 	if errors.Is(err, berrors.ErrTimeout) {
 		return ErrLocked
 	}

@@ -17,7 +17,7 @@ const childEnv = "STORETEST_CHILD"
 // damaged file can make bbolt panic in a goroutine of its own, or end the
 // process by SIGBUS: then that question fails, and the next one gets a new child.
 type Child struct {
-	t     *testing.T
+	name  string
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	lines *bufio.Scanner
@@ -26,25 +26,29 @@ type Child struct {
 
 // NewChild makes a child whose process is the same test. It must be called
 // before the test does anything else: in the child it answers questions with
-// check, and does not return.
-func NewChild(t *testing.T, check func(path, arg string) error) *Child {
+// check, and does not return. Its process is there at once: while one is made,
+// the files of other goroutines are in its hands too, with their locks.
+func NewChild(t *testing.T, check func(path, arg string) (string, error)) *Child {
 	t.Helper()
 	if os.Getenv(childEnv) == t.Name() {
 		serve(check)
 		os.Exit(0)
 	}
-	c := &Child{t: t}
+	c := &Child{name: t.Name()}
 	t.Cleanup(c.stop)
+	if err := c.start(); err != nil {
+		t.Fatalf("child: %v", err)
+	}
 	return c
 }
 
 // question and answer are the lines between the two processes.
 type (
 	question struct{ Path, Arg string }
-	answer   struct{ Err string }
+	answer   struct{ Text, Err string }
 )
 
-func serve(check func(path, arg string) error) {
+func serve(check func(path, arg string) (string, error)) {
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	for {
 		var q question
@@ -52,7 +56,8 @@ func serve(check func(path, arg string) error) {
 			return
 		}
 		var a answer
-		if err := check(q.Path, q.Arg); err != nil {
+		var err error
+		if a.Text, err = check(q.Path, q.Arg); err != nil {
 			a.Err = err.Error()
 		}
 		fmt.Print(answerMark)
@@ -65,14 +70,16 @@ func serve(check func(path, arg string) error) {
 // answerMark begins a line that is an answer, whatever else the test prints.
 const answerMark = "storetest answer "
 
-// Check runs the check on a file in the child process. arg is handed through.
-func (c *Child) Check(path, arg string) error {
-	c.t.Helper()
+// Check runs the check on a file in the child process, and returns its answer.
+// arg is handed through.
+func (c *Child) Check(path, arg string) (string, error) {
 	if c.cmd == nil {
-		c.start()
+		if err := c.start(); err != nil {
+			return "", fmt.Errorf("child: %w", err)
+		}
 	}
 	if err := json.NewEncoder(c.in).Encode(question{path, arg}); err != nil {
-		return c.died(err)
+		return "", c.died(err)
 	}
 	for c.lines.Scan() {
 		line, ok := cutMark(c.lines.Bytes())
@@ -81,14 +88,14 @@ func (c *Child) Check(path, arg string) error {
 		}
 		var a answer
 		if err := json.Unmarshal(line, &a); err != nil {
-			return c.died(err)
+			return "", c.died(err)
 		}
 		if a.Err != "" {
-			return errors.New(a.Err)
+			return a.Text, errors.New(a.Err)
 		}
-		return nil
+		return a.Text, nil
 	}
-	return c.died(io.ErrUnexpectedEOF)
+	return "", c.died(io.ErrUnexpectedEOF)
 }
 
 func cutMark(line []byte) ([]byte, bool) {
@@ -98,24 +105,24 @@ func cutMark(line []byte) ([]byte, bool) {
 	return line[len(answerMark):], true
 }
 
-func (c *Child) start() {
-	c.t.Helper()
+func (c *Child) start() (err error) {
 	c.errs = &firstWords{}
-	c.cmd = exec.Command(os.Args[0], "-test.run=^"+c.t.Name()+"$")
-	c.cmd.Env = append(os.Environ(), childEnv+"="+c.t.Name())
-	c.cmd.Stderr = c.errs
-	in, err := c.cmd.StdinPipe()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+c.name+"$")
+	cmd.Env = append(os.Environ(), childEnv+"="+c.name, "GOGC=400") // its memory is small
+	cmd.Stderr = c.errs
+	if c.in, err = cmd.StdinPipe(); err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
 	if err != nil {
-		c.t.Fatalf("child: %v", err)
+		return err
 	}
-	out, err := c.cmd.StdoutPipe()
-	if err != nil {
-		c.t.Fatalf("child: %v", err)
+	c.lines = bufio.NewScanner(out)
+	if err := cmd.Start(); err != nil {
+		return err
 	}
-	c.in, c.lines = in, bufio.NewScanner(out)
-	if err := c.cmd.Start(); err != nil {
-		c.t.Fatalf("child: %v", err)
-	}
+	c.cmd = cmd
+	return nil
 }
 
 // died reports how the child ended, and lets the next question start another.

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -34,13 +36,13 @@ func commit(db *bolt.DB, n int) error {
 }
 
 // checkDB fails if the file is damaged or lacks one of the first commits.
-func checkDB(path, arg string) error {
+func checkDB(path, arg string) (string, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer db.Close()
-	return db.View(func(tx *bolt.Tx) error {
+	return "", db.View(func(tx *bolt.Tx) error {
 		for err := range tx.Check() {
 			return err
 		}
@@ -54,72 +56,95 @@ func checkDB(path, arg string) error {
 	})
 }
 
-func TestRecorder_SeesEveryCommit(t *testing.T) {
-	db := openDB(t, filepath.Join(t.TempDir(), "db"))
+// recorded makes some commits and returns what happened to the file, and how
+// many it answered.
+func recorded(t *testing.T, commits int) *Recording {
+	t.Helper()
+	path := filepath.Join(MemoryDir(t), "db")
+	if err := os.WriteFile(path+".lock", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db := openDB(t, path)
 	defer db.Close()
-	r, err := Record(db)
-	if err != nil {
+	r := NewRecorder(path, countKeys)
+	if err := r.Opened(db); err != nil {
 		t.Fatal(err)
 	}
-	if err := commit(db, 0); err != nil {
-		t.Fatal(err)
-	}
-	n := r.Writes()
-	if n < 2 || !r.isMeta(n-1) || r.isMeta(0) {
-		t.Fatalf("%d writes of a commit were seen, the last one a meta page: %v; want data, then meta: bbolt has changed", n, n > 0 && r.isMeta(n-1))
-	}
-	r.Stop()
-	if err := commit(db, 1); err != nil || r.Writes() != n {
-		t.Errorf("after Stop: %d writes, %v; want %d still", r.Writes(), err, n)
-	}
-}
-
-func TestRecorder_NoImageLosesACommit(t *testing.T) {
-	child := NewChild(t, checkDB)
-	dir := t.TempDir()
-	db := openDB(t, filepath.Join(dir, "db"))
-	defer db.Close()
-	r, err := Record(db)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var acked []int // writes when commit i was done
-	for i := range 20 {
+	for i := range commits {
 		if err := commit(db, i); err != nil {
 			t.Fatal(err)
 		}
-		acked = append(acked, r.Writes())
+		r.Settle()
 	}
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	return r.Recording()
+}
+
+func countKeys(tx *bolt.Tx) (string, error) {
+	if b := tx.Bucket(bucket); b != nil {
+		return strconv.Itoa(b.Stats().KeyN), nil
+	}
+	return "0", nil
+}
+
+func TestRecorder_SeesEveryCommit(t *testing.T) {
+	l := recorded(t, 2)
+	var kinds []opKind
+	for _, o := range l.ops {
+		if n := len(kinds); n == 0 || kinds[n-1] != o.kind {
+			kinds = append(kinds, o.kind)
+		}
+	}
+	commit := []opKind{wrote, synced, wrote, synced, answered}
+	want := slices.Concat([]opKind{resized, synced}, commit, commit)
+	if l.Commits() != 2 || !slices.Equal(kinds, want) {
+		t.Fatalf("%d commits and operations %v were seen; want 2, %v: bbolt has changed", l.Commits(), kinds, want)
+	}
+	if l.newest() != "2" {
+		t.Errorf("the newest meta page shows %q; want 2 keys", l.newest())
+	}
+}
+
+// TestCuts_LoseNoCommit also is the proof that images without syncs are noticed.
+func TestCuts_LoseNoCommit(t *testing.T) {
+	child := NewChild(t, checkDB)
 	seed := rand.Uint64()
-	rng := rand.New(rand.NewPCG(seed, 0))
-	for n := range r.Writes() + 1 {
-		must := 0
-		for must < len(acked) && acked[must] < n {
-			must++
+	path := filepath.Join(MemoryDir(t), "image")
+	damaged := func(l *Recording) (n int) {
+		for c := range l.Cuts(rand.New(rand.NewPCG(seed, 0)), 3) {
+			if err := c.Save(path); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := child.Check(path, c.May[0]); err != nil {
+				n++
+			}
 		}
-		path := filepath.Join(dir, "image")
-		if err := r.Image(path, n, rng); err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Check(path, strconv.Itoa(must)); err != nil {
-			t.Errorf("image after %d writes, seed %d: %v", n, seed, err)
-		}
+		return n
+	}
+	l := recorded(t, 20)
+	if n := damaged(l); n > 0 {
+		t.Errorf("%d images are damaged, seed %d", n, seed)
+	}
+	if damaged(l.WithoutSyncs()) == 0 {
+		t.Errorf("no image is damaged although nothing was synced, seed %d", seed)
 	}
 }
 
 func TestChild_SurvivesItsProcess(t *testing.T) {
-	child := NewChild(t, func(_, arg string) error {
+	child := NewChild(t, func(_, arg string) (string, error) {
 		if arg == "die" {
 			panic("damaged")
 		}
 		if arg != "" {
-			return errors.New(arg)
+			return "", errors.New(arg)
 		}
-		return nil
+		return "well", nil
 	})
 	for _, arg := range []string{"", "die", "wrong", ""} {
-		if err := child.Check("", arg); (err == nil) != (arg == "") {
-			t.Errorf("Check(%q) = %v", arg, err)
+		if text, err := child.Check("", arg); (err == nil) != (arg == "") || (text == "well") != (arg == "") {
+			t.Errorf("Check(%q) = %q, %v", arg, text, err)
 		}
 	}
 }

@@ -16,6 +16,9 @@ func SetWindowForTest(window, fill, due, few int) (restore func()) {
 // DBForTest is the database below a store.
 func DBForTest(s *Store) *bolt.DB { return s.db }
 
+// QueuedForTest is how many calls wait for the writer.
+func QueuedForTest(s *Store) int { return len(s.ops) }
+
 // LookForTest lets a test look at the disk beneath a store: opened is called
 // with the database before the store writes to it, rewritten when the start has
 // written the meta pages again.

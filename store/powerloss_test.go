@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -204,6 +205,26 @@ func failOneWrite(t *testing.T, nth, part int, disk error) (hit bool) {
 		}
 	}
 	return true
+}
+
+// TestFailedWrite_EndsWhoWaitsBehindIt: a call that was queued when a commit
+// failed must not hear that the store was closed in order.
+func TestFailedWrite_EndsWhoWaitsBehindIt(t *testing.T) {
+	w := newWorkload(t, filepath.Join(storetest.MemoryDir(t), "outbox.db"), 1)
+	behind := make(chan error, 1)
+	storetest.FailWrites(store.DBForTest(w.s), func(int) (int, error) {
+		go func() { behind <- w.s.Pause(t.Context(), "ada") }()
+		for store.QueuedForTest(w.s) == 0 {
+			runtime.Gosched()
+		}
+		return 0, syscall.EIO
+	})
+	if _, err := w.s.Put(t.Context(), []store.Event{w.event("new")}, store.PutOptions{}); !errors.Is(err, store.ErrUnknown) {
+		t.Errorf("Put = %v; want ErrUnknown", err)
+	}
+	if err := <-behind; !errors.Is(err, store.ErrUnknown) {
+		t.Errorf("Pause behind it = %v; want ErrUnknown", err)
+	}
 }
 
 // TestOpen_RefusesAShortFile: bbolt would die of SIGBUS on one.

@@ -54,8 +54,11 @@ func (s *Store) submit(ctx context.Context, o *op) error {
 		select {
 		case err := <-o.done:
 			return err
-		default:
-			return ErrClosed // the writer never took it
+		default: // the writer never took it
+			if s.Err() != nil {
+				return errFailed
+			}
+			return ErrClosed
 		}
 	}
 }

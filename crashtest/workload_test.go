@@ -40,17 +40,21 @@ type workload struct {
 }
 
 // records that the workload updates and deletes.
-type seeds struct{ accounts, contacts, doomed []string }
+type seeds struct{ accounts, doomed []string }
+
+// sow makes them for n lines.
+func sow(o *org, n int) seeds {
+	return seeds{
+		accounts: o.create("Account", n/10, func(i int) map[string]any { return map[string]any{"Name": fmt.Sprint("seed ", i)} }),
+		doomed:   o.create("Lead", n/10, func(i int) map[string]any { return map[string]any{"LastName": "doomed", "Company": fmt.Sprint(i)} }),
+	}
+}
 
 const badKinds = 8
 
 // newWorkload makes n lines. Every one of the bad has a lane of its own.
 func newWorkload(r *rig, n int, rnd *rand.Rand) *workload {
-	s := seeds{
-		accounts: r.create("Account", n/10, func(i int) map[string]any { return map[string]any{"Name": fmt.Sprint("seed ", i)} }),
-		contacts: r.create("Contact", n/20, func(i int) map[string]any { return map[string]any{"LastName": fmt.Sprint("seed ", i)} }),
-		doomed:   r.create("Lead", n/10, func(i int) map[string]any { return map[string]any{"LastName": "doomed", "Company": fmt.Sprint(i)} }),
-	}
+	s := sow(r.org, n)
 	w := &workload{seeded: len(r.effects(0))}
 	for i := range n {
 		key := fmt.Sprintf("event-%06d", i)
@@ -201,7 +205,7 @@ func (w *workload) verify(t *testing.T, r *rig) {
 
 // markOf finds the key that an effect carries.
 func markOf(e simulator.Effect) string {
-	for _, field := range [...]string{"Outbox_Key__c", "Notes__c", "Description", "LastName"} {
+	for _, field := range [...]string{"Outbox_Key__c", "Notes__c", "Description", "LastName", "Subject"} {
 		if v, ok := e.Fields[field].(string); ok && strings.HasPrefix(v, "event-") {
 			return v
 		}

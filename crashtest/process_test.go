@@ -2,6 +2,7 @@ package crashtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,9 +30,11 @@ type process struct {
 	exited  chan struct{} // closed when cmd has ended
 }
 
-// newProcess writes a configuration for the org at url; objects and dispatch are
-// YAML below the keys of those names.
-func newProcess(t testing.TB, program, url, objects, dispatch string) *process {
+// settings are YAML: what stands below the keys of those names.
+type settings struct{ objects, dispatch, maxSize string }
+
+// newProcess writes a configuration for the org at url.
+func newProcess(t testing.TB, program, url string, s settings) *process {
 	t.Helper()
 	p := &process{t: t, program: program, dir: scratch(t)}
 	p.client = client.New(p.socket())
@@ -46,10 +49,10 @@ func newProcess(t testing.TB, program, url, objects, dispatch string) *process {
 salesforce:
   login_url: %s
   auth: { flow: client_credentials, client_id: fake-client-id, client_secret_file: %s }
-store: { path: %s }
+store: { path: %s, max_size: %s }
 socket: { path: %s, mode: "0600", group: "" }
 objects: %s
-dispatch: %s`, url, secret, p.store(), p.socket(), objects, dispatch)
+dispatch: %s`, url, secret, p.store(), cmp.Or(s.maxSize, "10GiB"), p.socket(), s.objects, s.dispatch)
 	if err := errors.Join(os.WriteFile(secret, []byte("fake-client-secret"), 0o600), os.WriteFile(p.config, []byte(text), 0o600)); err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func newChaos(t *testing.T, n int) *chaos {
 	c := &chaos{t: t, rnd: chance(t)}
 	var o *org
 	c.sim, o = simulated(t, simulator.Config{Seed: c.rnd.Uint64()})
-	c.process = newProcess(t, binary, o.url, "{ Lead: { key_field: Outbox_Key__c }, Case: { create_via: rest } }", patient)
+	c.process = newProcess(t, binary, o.url, settings{objects: "{ Lead: { key_field: Outbox_Key__c }, Case: { create_via: rest } }", dispatch: patient})
 	s := sow(o, n)
 	c.seeded = len(c.sim.Effects())
 	for i := range n {
@@ -97,8 +97,7 @@ func TestKilledAtRandom(t *testing.T) {
 	defer cancel()
 	done := c.write(ctx, c.process, c.lines)
 	for i := range *kills {
-		c.release(len(c.lines) * (i + 1) / *kills)
-		c.live(ctx, i%4 == 3)
+		c.live(ctx, len(c.lines)*(i+1) / *kills)
 	}
 	if err := c.sim.SetFaults(); err != nil {
 		t.Fatal(err)
@@ -112,20 +111,26 @@ func TestKilledAtRandom(t *testing.T) {
 	c.verdict()
 }
 
-// live runs the daemon until it is killed: at once, or after some time of
-// accepting, or when everything was accepted.
-func (c *chaos) live(ctx context.Context, drain bool) {
+// live runs the daemon until it is killed: while it starts, while it accepts what
+// is released to the writers now, or when it has accepted that.
+func (c *chaos) live(ctx context.Context, release int) {
+	c.t.Helper()
+	up := func() bool { return ctx.Err() != nil || c.client.Health(ctx) == nil }
+	most := 120 * time.Millisecond
 	c.launch(nil)
-	at := time.Duration(c.rnd.Int64N(int64(1200 * time.Millisecond)))
-	early := c.rnd.IntN(5) == 0
-	if early {
-		at /= 10
-	}
-	if drain && !early {
-		c.until("what was released is accepted", func() bool { return c.idle() || ctx.Err() != nil })
+	switch c.rnd.IntN(5) {
+	case 0:
+		c.release(release)
+	case 1, 2:
+		c.until("the daemon answers", up)
+		c.release(release)
+	default:
+		c.release(release)
+		c.until("what was released is accepted", func() bool { return ctx.Err() != nil || c.idle() })
+		most *= 8
 	}
 	select {
-	case <-time.After(at):
+	case <-time.After(time.Duration(c.rnd.Int64N(int64(most)))):
 	case <-ctx.Done():
 	}
 	s, err := c.client.Status(ctx)

@@ -65,7 +65,7 @@ type rig struct {
 func newRig(t *testing.T, dispatch string) *rig {
 	t.Helper()
 	o := at(t, simulate(t))
-	return &rig{process: newProcess(t, binary, o.url, "{ Lead: { key_field: Outbox_Key__c } }", dispatch), org: o, t: t}
+	return &rig{process: newProcess(t, binary, o.url, settings{objects: "{ Lead: { key_field: Outbox_Key__c } }", dispatch: dispatch}), org: o, t: t}
 }
 
 // simulate runs the simulator and returns its URL.

@@ -15,7 +15,7 @@ import (
 	"github.com/outboxd/outboxd/simulator"
 )
 
-var every = flag.Bool("points", false, "die at every point of every traffic, once and twice, instead of at a selection")
+var more = flag.Int("more", 0, "crash points, and misfortunes of the network, beside those that are always tried; -1: all")
 
 // death is a crash case: one start of the daemon after the other dies at a point.
 type death struct {
@@ -24,6 +24,7 @@ type death struct {
 	faults []simulator.Fault
 }
 
+func (d death) way() string  { return d.traffic.name }
 func (d death) name() string { return d.traffic.name + "/" + strings.Join(d.points, "+") }
 
 // on is before and after each step, at the n-th pass.
@@ -120,47 +121,65 @@ func unwilling(tr traffic, kind, do string, points []string) (list []death) {
 	return list
 }
 
-// selection takes so many cases that each point, and each traffic, is among them.
-func selection(all []death) (some []death) {
-	seen, busy := map[string]int{}, map[string]int{}
-	// Those of a traffic that has had fewest go first.
-	for len(all) > 0 {
-		i := slices.IndexFunc(all, func(d death) bool { return seen[d.points[len(d.points)-1]] == 0 })
-		if i < 0 {
-			break
-		}
-		for j, d := range all {
-			if seen[d.points[len(d.points)-1]] == 0 && busy[d.traffic.name] < busy[all[i].traffic.name] {
-				i = j
+func (d death) topic() string { return d.points[len(d.points)-1] }
+
+// trial is a case among many.
+type trial interface {
+	name() string
+	topic() string // one of each is always tried
+	way() string   // the traffic: they take turns
+	run(t *testing.T)
+}
+
+// selection takes so many cases that each topic, and each traffic, is among
+// them, and some more by chance.
+func selection[T trial](t *testing.T, all []T) []T {
+	t.Helper()
+	if *more < 0 {
+		return all
+	}
+	rnd := chance(t)
+	rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	met, turns := map[string]bool{}, map[string]int{}
+	rest := all
+	var some []T
+	for {
+		next := -1
+		for i, c := range rest {
+			if !met[c.topic()] && (next < 0 || turns[c.way()] < turns[rest[next].way()]) {
+				next = i
 			}
 		}
-		d := all[i]
-		seen[d.points[len(d.points)-1]]++
-		busy[d.traffic.name]++
-		some = append(some, d)
-		all = slices.Delete(all, i, i+1)
+		if next < 0 {
+			return append(some, rest[:min(*more, len(rest))]...)
+		}
+		met[rest[next].topic()] = true
+		turns[rest[next].way()]++
+		some = append(some, rest[next])
+		rest = slices.Delete(rest, next, next+1)
 	}
-	return some
+}
+
+// try runs cases side by side, and says how many went well.
+func try[T trial](t *testing.T, cases []T) {
+	t.Helper()
+	var done atomic.Int64
+	t.Run("cases", func(t *testing.T) {
+		for _, c := range cases {
+			t.Run(c.name(), func(t *testing.T) {
+				t.Parallel()
+				c.run(t)
+				done.Add(1)
+			})
+		}
+	})
+	t.Logf("%d of %d cases came through", done.Load(), len(cases))
 }
 
 // The daemon dies at a named point, before or after a step of the protocol, and
 // is started again: every event takes effect once, in the order of its lane.
 func TestCrashPoints(t *testing.T) {
-	cases := deaths()
-	if !*every {
-		cases = selection(cases)
-	}
-	var done atomic.Int64
-	t.Run("cases", func(t *testing.T) {
-		for _, d := range cases {
-			t.Run(d.name(), func(t *testing.T) {
-				t.Parallel()
-				d.run(t)
-				done.Add(1)
-			})
-		}
-	})
-	t.Logf("died at a point and went on: %d of %d cases", done.Load(), len(cases))
+	try(t, selection(t, deaths()))
 }
 
 // Each point that the dispatcher has is among the cases.

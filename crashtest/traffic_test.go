@@ -2,6 +2,7 @@ package crashtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,10 +26,11 @@ type traffic struct {
 	name    string
 	objects string // configuration
 	job     bool
-	match   bool // a query finds the record first
-	lookup  bool // before a repeat the org is asked for the key
-	doubt   bool // an ambiguous end leaves it in doubt
-	looks   bool // what is in doubt is looked for at the org
+	match   bool          // a query finds the record first
+	lookup  bool          // before a repeat the org is asked for the key
+	doubt   bool          // an ambiguous end leaves it in doubt
+	late    time.Duration // late window; 0: a short one
+	looks   bool          // what is in doubt is looked for at the org
 	// before makes the records that the events write to; it may be nil.
 	before func(o *org) []string
 	// event is the turn's event of a lane; ids are those of before.
@@ -41,7 +43,7 @@ func (tr traffic) dispatch() string {
 	if tr.job {
 		least = 1
 	}
-	return fmt.Sprintf("{ bulk: { min_records: %d, max_wait: 20ms, poll: 10ms..50ms }, rest: { late_window: 300ms, timeout: 250ms }, retry: { initial: 20ms, max: 100ms } }", least)
+	return fmt.Sprintf("{ bulk: { min_records: %d, max_wait: 20ms, poll: 10ms..50ms }, rest: { late_window: %v, timeout: 300ms }, retry: { initial: 20ms, max: 100ms } }", least, cmp.Or(tr.late, 300*time.Millisecond))
 }
 
 // marker is a field of Contact, Account or Lead that carries the key to the oracle.

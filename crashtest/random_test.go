@@ -206,7 +206,7 @@ func (c *chaos) verdict() {
 			c.t.Errorf("%s was answered and is %q", l.key, d.State)
 		}
 	}
-	c.t.Logf("kills %d (%d while starting, %d accepting, %d draining), events %d, written %d times, in doubt %d, tried alone and again %d",
+	c.t.Logf("kills %d (%d while starting, %d accepting, %d draining), events %d, lines written %d, in doubt %d, went down with it too often %d",
 		*kills, c.starting, c.accepting, c.draining, len(c.lines), c.tries.Load(), c.doubts, c.poisoned)
 	c.t.Logf("lost %d, doubled %d, out of order %d", lost, doubled, disordered)
 	if lost+doubled+disordered > 0 {

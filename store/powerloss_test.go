@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/outboxd/outboxd/store"
 	"github.com/outboxd/outboxd/store/storetest"
@@ -164,7 +166,7 @@ func failOneWrite(t *testing.T, nth, part int, disk error) (hit bool) {
 			return 0, nil
 		}
 		hit = true
-		return part, disk
+		return part, &fs.PathError{Op: "write", Path: path, Err: disk}
 	})
 	batch := []store.Event{w.event("new-1"), w.event("new-2")}
 	res, err := w.s.Put(ctx, batch, store.PutOptions{})
@@ -184,6 +186,11 @@ func failOneWrite(t *testing.T, nth, part int, disk error) (hit bool) {
 		restore()
 		if w.s.Err() != nil {
 			t.Errorf("Put = %v, %v; yet the store has failed: %v", res, err, w.s.Err())
+		}
+		soon, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if _, err := w.s.Get(soon, "new-1"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("Get of what was refused = %v; want ErrNotFound", err)
 		}
 	}
 	if disk == syscall.EIO && !errors.Is(err, store.ErrUnknown) {

@@ -105,6 +105,10 @@ func checkFolder(dir string) error {
 	return nil
 }
 
+// listenerWait is how long somebody who may listen on the socket is given to take
+// a connection. Nobody there is told at once; only a machine that is very busy needs it.
+const listenerWait = 10 * time.Second
+
 // checkStale is nil when path is free, or a socket of ours that nobody listens on.
 func checkStale(path string) error {
 	info, err := os.Lstat(path)
@@ -120,7 +124,7 @@ func checkStale(path string) error {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Getuid() {
 		return errors.New("a socket of another user is in its place")
 	}
-	c, err := net.DialTimeout("unix", path, time.Second)
+	c, err := net.DialTimeout("unix", path, listenerWait)
 	if err == nil {
 		c.Close()
 		return errors.New("another daemon listens on it")

@@ -2,7 +2,6 @@ package crashtest
 
 import (
 	"testing"
-	"time"
 )
 
 // calls of a traffic on the network: what the first line of a call holds.
@@ -35,7 +34,7 @@ func misfortunes() []misfortune {
 		{"swallowed", true, func(x *exchange) { x.gone() }},
 		{"reset before the org has seen it", false, (*exchange).reset},
 		{"answered too late", true, func(x *exchange) { answer := x.send(x.request); x.gone(); x.answer(answer) }},
-		{"carried out after it was given up", true, func(x *exchange) { x.gone(); x.send(x.request) }},
+		{"carried out after it was given up", true, (*exchange).late},
 		{twice, false, func(x *exchange) { answer := x.send(x.request); x.send(x.request); x.answer(answer) }},
 		{"on a connection that ends after it", false, func(x *exchange) { x.answer(x.send(x.request)); x.daemon.Close() }},
 		{"reset after the org has seen it", false, func(x *exchange) { x.send(x.request); x.reset() }},
@@ -64,7 +63,7 @@ func (a accident) way() string   { return a.call }
 // accidents are all cases.
 func accidents() (all []accident) {
 	for _, tr := range traffics() {
-		tr.late = 2 * time.Second // a call that is carried out late is at once
+		tr.late = 4 * lateness
 		for _, call := range tr.calls() {
 			for _, m := range misfortunes() {
 				a := accident{tr, m, call}
@@ -99,10 +98,7 @@ func (a accident) run(t *testing.T) {
 		return p.url()
 	})
 	f.start()
-	f.finish()
-	if p.matched() == 0 {
-		t.Errorf("there was no call %s", a.call)
-	}
+	f.finish(p.wait)
 }
 
 // A redirect to another port is not followed, with the token or without.

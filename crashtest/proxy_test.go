@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // proxy stands between a daemon and its org, and does something to one call.
@@ -25,6 +26,8 @@ type proxy struct {
 	do    func(*exchange)
 	met   int // calls that matched
 	open  map[net.Conn]bool
+
+	over chan struct{} // closed when it was done
 }
 
 // exchange is a call that came in whole, and is not passed on yet.
@@ -43,7 +46,7 @@ func between(t testing.TB, url, match string, do func(*exchange)) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{t: t, l: l, target: strings.TrimPrefix(url, "http://"), match: match, do: do, open: map[net.Conn]bool{}}
+	p := &proxy{t: t, l: l, target: strings.TrimPrefix(url, "http://"), match: match, do: do, open: map[net.Conn]bool{}, over: make(chan struct{})}
 	p.work.Go(p.accept)
 	t.Cleanup(p.close)
 	return p
@@ -105,10 +108,23 @@ func (p *proxy) pick(raw []byte) func(*exchange) {
 	defer p.mu.Unlock()
 	if bytes.Contains(line, []byte(p.match)) {
 		if p.met++; p.met == 1 {
-			return p.do
+			return func(x *exchange) {
+				defer close(p.over)
+				p.do(x)
+			}
 		}
 	}
 	return func(x *exchange) { x.answer(x.send(x.request)) }
+}
+
+// wait is for the end of what happens to the one call.
+func (p *proxy) wait() {
+	p.t.Helper()
+	select {
+	case <-p.over:
+	case <-time.After(patience):
+		p.t.Errorf("nothing happened to a call %s", p.match)
+	}
 }
 
 // matched is how many calls there were of the kind.
@@ -165,6 +181,19 @@ func elsewhere(t testing.TB) (url string, calls func() int) {
 	t.Helper()
 	p := between(t, "http://127.0.0.1:1", " ", func(x *exchange) { x.reset() })
 	return p.url(), p.matched
+}
+
+// lateness is how long after the daemon has given a call up it is carried out.
+const lateness = 500 * time.Millisecond
+
+// late carries the call out when its repeat has long been, and no follower yet.
+func (x *exchange) late() {
+	x.gone()
+	select {
+	case <-time.After(lateness):
+	case <-x.t.Context().Done():
+	}
+	x.send(x.request)
 }
 
 // redirected sends the daemon to another port, where its token must not go.

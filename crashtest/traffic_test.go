@@ -256,9 +256,9 @@ func (f *flow) quiet(s api.Status) bool {
 	return s.Counts.Inflight == 0 && (s.Counts.Pending == 0 || f.doubt && s.Counts.InDoubt > 0 && s.Counts.Pending == s.Stuck.Blocked)
 }
 
-// finish lets the daemon drain, decides for the operator what is in doubt, and
-// asks the oracle.
-func (f *flow) finish() {
+// finish lets the daemon drain, and decides for the operator what is in doubt.
+// Then what is given comes to its end, and the oracle is asked.
+func (f *flow) finish(after ...func()) {
 	f.t.Helper()
 	f.until("everything is put", func() bool {
 		if !f.written {
@@ -267,6 +267,9 @@ func (f *flow) finish() {
 		return f.written
 	})
 	f.settle()
+	for _, wait := range after {
+		wait()
+	}
 	f.verify(f.documents())
 	f.check()
 }
@@ -296,6 +299,8 @@ func (f *flow) resolve() {
 		id := ""
 		if len(did[key]) > 0 {
 			id = did[key][0].ID
+		} else if d.Doubt != nil && time.Since(d.Doubt.SentAt.Time) < f.late {
+			continue // it may still come
 		}
 		if _, err := f.client.Resolve(f.t.Context(), key, id != "", id); err != nil {
 			f.t.Fatalf("resolve %s: %v", key, err)

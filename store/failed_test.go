@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -72,4 +73,49 @@ func TestStart_DiskFailureIsNoCrash(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A lock file of zeros, as a power cut can leave it, tells nothing of the store
+// beside it: one that has run is taken for a restored one, and an outbox whose
+// store is gone is not begun anew.
+func TestStart_LockThatCantBeRead(t *testing.T) {
+	zeros := make([]byte, 256)
+	open := func(t *testing.T, change func(path string) error) (*Store, error) {
+		path := filepath.Join(t.TempDir(), "outbox.db")
+		s, err := Open(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.Close(), os.WriteFile(path+".lock", zeros, 0o600), change(path)); err != nil {
+			t.Fatal(err)
+		}
+		s, err = Open(path, Options{})
+		if err == nil {
+			t.Cleanup(func() { _ = s.Close() })
+		}
+		return s, err
+	}
+	t.Run("beside a store that ran", func(t *testing.T) {
+		s, err := open(t, func(string) error { return nil })
+		if err != nil || !s.facts.Restored {
+			t.Errorf("Open = %v; want a store that counts as restored", err)
+		}
+	})
+	t.Run("beside a store that never ran", func(t *testing.T) {
+		s, err := open(t, func(path string) error {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			_, err := (&Store{path: path}).create()
+			return err
+		})
+		if err != nil || s.facts.Restored {
+			t.Errorf("Open = %v; want a new store", err)
+		}
+	})
+	t.Run("without a store", func(t *testing.T) {
+		if _, err := open(t, os.Remove); err == nil {
+			t.Error("a new store was begun in the place of the one that is gone")
+		}
+	})
 }

@@ -21,6 +21,7 @@ import (
 type lockFile struct {
 	f *os.File
 	lockContent
+	garbled bool // it says something, which can't be read
 }
 
 type lockContent struct {
@@ -40,12 +41,13 @@ func lockStore(path string) (*lockFile, error) {
 	}
 	l := &lockFile{f: f}
 	b, err := io.ReadAll(io.LimitReader(f, 4096))
-	if err == nil && len(b) > 0 {
-		err = json.Unmarshal(b, &l.lockContent)
-	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("read %s.lock: %w", path, err)
+	}
+	if len(b) > 0 && json.Unmarshal(b, &l.lockContent) != nil {
+		// A power cut may leave a file with its length and without its data.
+		l.lockContent, l.garbled = lockContent{}, true
 	}
 	return l, nil
 }
@@ -97,7 +99,7 @@ func (s *Store) prepareFile() (int64, error) {
 		return 0, err
 	}
 	fi, err := os.Stat(s.path)
-	known := s.lock.Generation != "" || s.lock.Next != ""
+	known := s.lock.Generation != "" || s.lock.Next != "" || s.lock.garbled
 	switch {
 	case errors.Is(err, os.ErrNotExist) && known:
 		return 0, fmt.Errorf("the store is gone, but %s.lock says that there was one; put it back from a backup, or remove the lock file to begin anew", s.path)

@@ -33,7 +33,7 @@ var may = map[string][]string{
 
 // testOnly are modules for tests; none of them may be in the program.
 var testOnly = []string{
-	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal",
+	"github.com/google/go-cmp", "github.com/hanwen/go-fuse", "github.com/rogpeppe/go-internal",
 	"go.uber.org/goleak", "pgregory.net/rapid", "testing",
 }
 

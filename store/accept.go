@@ -67,6 +67,7 @@ func (p *putOp) refuse(err error, next Seq) {
 // group is what the puts of one transaction have in common.
 type group struct {
 	t     *txn
+	full  Fullness // new events are refused
 	first Seq
 	keys  map[keyHash]int // of this transaction, place in added
 	added []added
@@ -90,8 +91,12 @@ func (t *txn) puts(ops []*op) error {
 	if err != nil {
 		return err
 	}
-	t.s.setFull(full)
-	g := &group{t: t, first: t.num.Next, keys: map[keyHash]int{}, idx: map[uint32][]added{}}
+	if full != "" {
+		t.s.setFull(full)
+	} else if _, err := t.sweepRoom(); err != nil {
+		return err
+	}
+	g := &group{t: t, full: full, first: t.num.Next, keys: map[keyHash]int{}, idx: map[uint32][]added{}}
 	for _, o := range ops {
 		if err := g.add(o.put); err != nil {
 			return err
@@ -141,8 +146,8 @@ func (g *group) decide(p *prepared) (PutResult, error) {
 	if seq, ok := g.t.s.keys.lookup(g.t.tx, p.hash); ok {
 		return g.t.known(seq, p.e.Digest)
 	}
-	if full := g.t.s.full; full != "" {
-		return PutResult{Err: full.err()}, nil
+	if g.full != "" {
+		return PutResult{Err: g.full.err()}, nil
 	}
 	seq := g.first + Seq(len(g.added))
 	g.keys[p.hash] = len(g.added)

@@ -43,6 +43,10 @@ type disk struct {
 // newDisk takes up the ballast that an earlier process left.
 func newDisk(store string, maxSize int64, log *slog.Logger) *disk {
 	d := &disk{path: store + ".ballast", max: min(reserve(maxSize), maxBallast), log: log}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) == nil && limit.Cur < uint64(d.max) {
+		d.max = int64(limit.Cur)
+	}
 	var st unix.Stat_t
 	if unix.Lstat(d.path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return d
@@ -155,12 +159,16 @@ func (d *disk) giveUp() bool {
 	return true
 }
 
-// accepts reports whether there is room for new events: the ballast is whole,
-// and as much again is free beside it.
-func (d *disk) accepts() bool {
+// accepts reports whether the file may grow for new events: the ballast is whole,
+// and as much again is free beside it. What is missing of the ballast has to be
+// kept elsewhere.
+func (d *disk) accepts() (roomy bool, missing int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.ballast > 0 && d.free >= d.ballast
+	if d.ballast == 0 {
+		return false, max(d.lost, minBallast)
+	}
+	return d.free >= d.ballast, 0
 }
 
 // room is what the file can still get from the disk.

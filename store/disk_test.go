@@ -236,7 +236,7 @@ func TestDisk_FilledFromOutside(t *testing.T) {
 		ballast := blocks(t, path+".ballast")
 		empty := fill(t, dir)
 
-		if r := put(t, s, "new", 10); !errors.Is(r.Err, store.ErrDiskFull) || !errors.Is(r.Err, store.ErrFull) {
+		if r := put(t, s, "new", 1<<20); !errors.Is(r.Err, store.ErrDiskFull) || !errors.Is(r.Err, store.ErrFull) {
 			t.Errorf("Put on a full disk = %+v; want ErrDiskFull", r)
 		}
 		if r := put(t, s, "e7", 1000); r.Err != nil || !r.Duplicate {
@@ -252,11 +252,11 @@ func TestDisk_FilledFromOutside(t *testing.T) {
 		if got := blocks(t, path+".ballast"); got != 0 {
 			t.Errorf("the ballast still has %d bytes; the outcomes were to need them", got)
 		}
-		if r := put(t, s, "new", 10); !errors.Is(r.Err, store.ErrDiskFull) {
+		if r := put(t, s, "new", 1<<20); !errors.Is(r.Err, store.ErrDiskFull) {
 			t.Errorf("Put without a ballast = %+v; want ErrDiskFull", r)
 		}
 		empty()
-		if r := put(t, s, "new", 10); r.Err != nil {
+		if r := put(t, s, "new", 1<<20); r.Err != nil {
 			t.Errorf("Put after room came back = %+v", r)
 		}
 		if got := blocks(t, path+".ballast"); got != ballast {
@@ -295,7 +295,7 @@ func TestDisk_SweepSeesThatThereIsRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 		empty := fill(t, dir)
-		put(t, s, "refused", 10)
+		put(t, s, "refused", 1<<20)
 		for _, want := range []store.Fullness{store.FullDisk, ""} {
 			time.Sleep(2 * time.Second)
 			if _, err := s.Sweep(t.Context(), term); err != nil {
@@ -337,7 +337,7 @@ func TestDisk_StartsOnAFullDisk(t *testing.T) {
 				fill(t, dir)
 				s = mustOpen(t, path, store.Options{})
 				defer s.Close()
-				if r := put(t, s, "b", 1000); !errors.Is(r.Err, store.ErrDiskFull) {
+				if r := put(t, s, "b", 1<<20); !errors.Is(r.Err, store.ErrDiskFull) {
 					t.Errorf("Put = %+v; want ErrDiskFull", r)
 				}
 				term, err := s.Hold(t.Context())

@@ -44,33 +44,35 @@ func (t *txn) fullness(size int) (Fullness, error) {
 	if t.room()-need <= reserve(t.s.opts.MaxSize) {
 		return FullSize, nil
 	}
-	if !t.s.disk.accepts() {
-		return FullDisk, nil
-	}
 	need += t.s.step()
-	err := t.extend(need)
-	switch {
-	case errors.Is(err, ErrDiskFull):
-		if t.inFile() < need {
-			return FullDisk, nil
+	roomy, missing := t.s.disk.accepts()
+	if roomy {
+		if err := t.extend(need); err == nil || !errors.Is(err, ErrFull) {
+			return "", err
 		}
-	case err != nil && !errors.Is(err, ErrFull): // at its greatest length there are free pages
-		return "", err
+	}
+	// What was delivered left free pages. They may take the ballast's place too.
+	if t.inFile() < need+missing {
+		return FullDisk, nil
 	}
 	return "", nil
 }
 
-// sweepRoom lets an outbox that nobody writes to know that it is not full any more.
+// sweepRoom looks whether an outbox that was full has room again for events of
+// any size.
 func (t *txn) sweepRoom() (bool, error) {
 	if t.s.full == "" {
 		return false, nil
 	}
-	full, err := t.fullness(0)
-	if err == nil {
-		t.s.setFull(full)
+	full, err := t.fullness(anySize)
+	if err == nil && full == "" {
+		t.s.setFull("")
 	}
 	return false, err
 }
+
+// anySize is more than any event has.
+const anySize = 2 << 20
 
 // room is how many bytes the file can still take within the size limit: free
 // pages, and what it may grow.
@@ -135,10 +137,16 @@ func (s *Store) setLength(n int64) {
 
 // fillHoles gives the file blocks to its end: a copy may have come without those
 // of empty pages.
-func (s *Store) fillHoles() {
-	if err := fallocate(s.file, 0, s.length); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+func (s *Store) fillHoles() error {
+	err := fallocate(s.file, 0, s.length)
+	switch {
+	case isNoRoom(err):
 		s.log.Warn("the store's file has holes, and the disk no room for them", "path", s.path, "err", err)
+		return nil
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return nil
 	}
+	return err
 }
 
 // makeRoom is asked when what happened can't be recorded: the file gets longer, or

@@ -227,8 +227,7 @@ func (s *Store) openFile() error {
 		return err
 	}
 	s.setLength(size)
-	s.fillHoles()
-	return nil
+	return s.fillHoles()
 }
 
 func (s *Store) boltOptions(size int64) *bolt.Options {

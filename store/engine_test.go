@@ -134,6 +134,7 @@ func TestOpen_RefusesDamagedFiles(t *testing.T) {
 		{"emptied", func(t *testing.T, p string) { truncate(t, p, 0) }, "empty"},
 		{"removed", func(t *testing.T, p string) { remove(t, p) }, "lock says that there was one"},
 		{"both meta pages torn", func(t *testing.T, p string) { scribble(t, p, 0, 8192) }, "no whole meta page"},
+		{"a page without its content", emptyPages, "damaged"},
 		{"a directory in its place", func(t *testing.T, p string) { remove(t, p); mkdir(t, p) }, "regular file"},
 		{"of a newer format", newerFormat, "newer format"},
 	} {
@@ -151,6 +152,17 @@ func TestOpen_RefusesDamagedFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// emptyPages leaves nothing but the meta pages, as a file system can that lost data.
+func emptyPages(t *testing.T, path string) {
+	t.Helper()
+	fi, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	truncate(t, path, 8192)
+	truncate(t, path, fi.Size())
 }
 
 // One torn meta page is what a power cut leaves: the other one stands.

@@ -185,7 +185,8 @@ func open(path string, o Options) (_ *Store, err error) {
 	return s, nil
 }
 
-func (s *Store) openReadOnly() (*Store, error) {
+func (s *Store) openReadOnly() (_ *Store, err error) {
+	defer damaged(&err)
 	db, err := bolt.Open(s.path, 0o600, &bolt.Options{ReadOnly: true, Timeout: lockPatience, OpenFile: openExisting})
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("%w: ask it by its socket", ErrLocked)
@@ -205,6 +206,14 @@ func (s *Store) openReadOnly() (*Store, error) {
 	return s, nil
 }
 
+// damaged makes an error of a panic of bbolt's, which looks at no checksum of
+// its pages and trusts them.
+func damaged(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("damaged: %v; put a backup in its place", r)
+	}
+}
+
 // lockPatience bounds the wait for bbolt's own lock, which only somebody who
 // did not take ours can hold.
 const lockPatience = time.Second
@@ -214,11 +223,12 @@ func openExisting(name string, flag int, mode os.FileMode) (*os.File, error) {
 }
 
 // openFile opens bbolt after the checks that must come before it.
-func (s *Store) openFile() error {
+func (s *Store) openFile() (err error) {
 	size, err := s.prepareFile()
 	if err != nil {
 		return err
 	}
+	defer damaged(&err)
 	s.db, err = s.opts.openBolt(s.path, 0o600, s.boltOptions(size))
 	if errors.Is(err, berrors.ErrTimeout) {
 		return ErrLocked
@@ -239,7 +249,8 @@ func (s *Store) boltOptions(size int64) *bolt.Options {
 }
 
 // load reads what is kept in memory.
-func (s *Store) load(tx *bolt.Tx) error {
+func (s *Store) load(tx *bolt.Tx) (err error) {
+	defer damaged(&err)
 	meta := tx.Bucket(bMeta)
 	if meta == nil {
 		return errors.New("not an outbox: no meta bucket")
@@ -257,7 +268,6 @@ func (s *Store) load(tx *bolt.Tx) error {
 	if err := s.loadNames(tx); err != nil {
 		return err
 	}
-	var err error
 	if s.keys, err = loadKeys(tx, s.num.Next); err != nil {
 		return err
 	}

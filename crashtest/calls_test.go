@@ -3,8 +3,6 @@ package crashtest
 import (
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -15,23 +13,11 @@ var calls = flag.Int("calls", 6, "system calls at which the daemon is killed")
 // durable are the system calls that a store becomes what it is by.
 const durable = "pwrite64,fdatasync,fsync,ftruncate,fallocate,renameat"
 
-// wantsTool skips the test where a program is missing; in CI it has to be there.
-func wantsTool(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err == nil {
-		return
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("needs %s", name)
-}
-
 // The daemon is killed instead of a system call that would have written, while it
 // makes its store, accepts, sends and settles; and once more after its next start.
 // strace counts the calls of each thread.
 func TestKilledAtSystemCall(t *testing.T) {
-	wantsTool(t, "strace")
+	needs(t, "strace")
 	rnd := chance(t)
 	all := traffics()
 	var died atomic.Int64

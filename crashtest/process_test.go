@@ -23,6 +23,7 @@ type process struct {
 	t       testing.TB
 	program string
 	dir     string
+	folder  string // of the store
 	config  string
 	log     *os.File
 	client  *client.Client
@@ -30,13 +31,15 @@ type process struct {
 	exited  chan struct{} // closed when cmd has ended
 }
 
-// settings are YAML: what stands below the keys of those names.
-type settings struct{ objects, dispatch, maxSize string }
+// settings are YAML: what stands below the keys of those names; and a folder for
+// the store, if it is not the daemon's.
+type settings struct{ objects, dispatch, maxSize, folder string }
 
 // newProcess writes a configuration for the org at url.
 func newProcess(t testing.TB, program, url string, s settings) *process {
 	t.Helper()
 	p := &process{t: t, program: program, dir: scratch(t)}
+	p.folder = cmp.Or(s.folder, p.dir)
 	p.client = client.New(p.socket())
 	var err error
 	if p.log, err = os.Create(filepath.Join(p.dir, "daemon.log")); err != nil {
@@ -72,7 +75,7 @@ func scratch(t testing.TB) string {
 }
 
 func (p *process) socket() string { return filepath.Join(p.dir, "outboxd.sock") }
-func (p *process) store() string  { return filepath.Join(p.dir, "outbox.db") }
+func (p *process) store() string  { return filepath.Join(p.folder, "outbox.db") }
 
 // end tells what the daemon logged, if the test has failed.
 func (p *process) end() {

@@ -77,9 +77,9 @@ var acceptance = []mutant{
 	{
 		guard: "which is not for new events", does: "they use it up",
 		edits: []edit{
-			{"store/room.go", "if !t.s.disk.accepts() {", "if !t.s.disk.accepts() && size < 0 {"},
+			{"store/room.go", "if roomy {", "if roomy || missing > 0 {"},
 			{"store/room.go", "return errors.Is(why, berrors.ErrMaxSizeReached) && s.grow(s.step()) == nil", "return s.makeRoom(why)"},
-			{"store/room.go", "if t.inFile() < need {", "if t.inFile() < need && !t.s.disk.giveUp() {"},
+			{"store/room.go", "if t.inFile() < need+missing {", "if t.inFile() < need+missing && !t.s.disk.giveUp() {"},
 		},
 		test: "store TestDisk_FilledFromOutside",
 	},

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // answer is a whole answer, read within its bound.
@@ -137,17 +138,17 @@ func (c *call) fail(a *answer) *APIError {
 		Code:       CodeTransport,
 		Call:       c.name,
 		RetryAfter: retryAfter(a.header, time.Now()),
-		RequestID:  clip(a.header.Get("X-SFDC-Request-Id"), 100),
+		RequestID:  clip(a.withoutToken(a.header.Get("X-SFDC-Request-Id")), 100),
 	}
 	faults, own := a.faults()
 	if !own {
-		e.Message = fmt.Sprintf("an answer that is not Salesforce's own error: HTTP %d, %d bytes of %q", a.status, len(a.body), clip(a.header.Get("Content-Type"), 100))
+		e.Message = fmt.Sprintf("an answer that is not Salesforce's own error: HTTP %d, %d bytes of %q", a.status, len(a.body), clip(a.withoutToken(a.header.Get("Content-Type")), 100))
 		e.Class = c.unproved(a.status)
 		return e
 	}
 	e.own = true
 	first := faults[0]
-	e.Code, e.Message, e.Fields = clip(first.code(), 100), clip(a.withoutToken(first.Message), maxMessage), first.Fields
+	e.Code, e.Message, e.Fields = a.shown(first)
 	e.Kind = limitKind(e.Code, e.Message)
 	e.Class = classOfCall(a.status, first.code(), first.Message)
 	for _, f := range faults[1:] {
@@ -178,18 +179,27 @@ func (c *call) malformed(a *answer, why string) *APIError {
 	return &APIError{Status: a.status, Code: CodeTransport, Message: why, Call: c.name, Class: c.unproved(a.status), Err: errors.New(why)}
 }
 
+// shown is what of a fault is kept and shown to people: bounded, without control characters and the token.
+func (a *answer) shown(f fault) (code, message string, fields []string) {
+	for _, name := range f.Fields[:min(len(f.Fields), maxFaultFields)] {
+		fields = append(fields, clip(a.withoutToken(name), maxName))
+	}
+	return clip(a.withoutToken(f.code()), maxCode), clip(a.withoutToken(f.Message), maxMessage), fields
+}
+
 const (
+	maxCode        = 100
+	maxName        = 255
+	maxFaultFields = 100
 	maxMessage     = 4 << 10
 	maxDescription = 1 << 10
 )
 
-// clip bounds a text from outside to n bytes and takes control characters out of it.
+// clip bounds a text from outside to n bytes and takes out of it what is no UTF-8, and control characters.
 func clip(s string, n int) string {
-	if len(s) > n {
-		s = strings.ToValidUTF8(s[:n], "")
-	}
+	s = strings.ToValidUTF8(s[:min(len(s), n)], "")
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return -1
 		}
 		return r

@@ -114,13 +114,29 @@ func (a *authenticator) token(ctx context.Context) (*oauth2.Token, error) {
 	token, err := a.run(context.WithValue(ctx, oauth2.HTTPClient, client))
 	switch {
 	case err != nil:
-		return nil, loginError(ctx, err, trip.err)
+		return nil, a.discreet(loginError(ctx, err, trip.err))
 	case token.AccessToken == "":
 		code, _ := token.Extra("error").(string)
 		description, _ := token.Extra("error_description").(string)
-		return nil, newAuthError(http.StatusOK, code, description)
+		return nil, a.discreet(newAuthError(http.StatusOK, code, description))
 	}
 	return token, nil
+}
+
+// discreet takes out of an error what an answer may have repeated of the request.
+func (a *authenticator) discreet(e *AuthError) *AuthError {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, secret := range []string{a.credentials.ClientSecret, a.refresh} {
+		if secret == "" {
+			continue
+		}
+		e.Code, e.Description = strings.ReplaceAll(e.Code, secret, "***"), strings.ReplaceAll(e.Description, secret, "***")
+		if inner, ok := errors.AsType[*APIError](e.Err); ok {
+			inner.Code, inner.Message = strings.ReplaceAll(inner.Code, secret, "***"), strings.ReplaceAll(inner.Message, secret, "***")
+		}
+	}
+	return e
 }
 
 // run starts the flow that is configured, each with an explicit AuthStyle: by default the package tries

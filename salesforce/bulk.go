@@ -140,6 +140,7 @@ func (k *call) onJob(id, resource string) error {
 		return invalid(k.name, "not the id of a job")
 	}
 	k.name += " " + id
+	k.job = id
 	k.path = "/jobs/ingest/" + id + resource
 	return nil
 }
@@ -173,8 +174,13 @@ func (c *Client) jobCall(ctx context.Context, k *call, request any) (Job, error)
 	if !a.isJSON() || json.Unmarshal(a.body, &info) != nil || info.State == "" {
 		return Job{}, k.malformed(a, "not a job")
 	}
-	if _, ok := answeredID(info.ID); !ok {
+	switch _, ok := answeredID(info.ID); {
+	case !ok:
 		return Job{}, k.malformed(a, "a job without an id")
+	case k.job != "" && info.ID[:15] != k.job[:15]: // what follows is but a checksum
+		return Job{}, k.malformed(a, "another job than the one that was asked for")
+	case info.Processed < 0 || info.Failed < 0:
+		return Job{}, k.malformed(a, "a job with less than no records")
 	}
 	created, err := time.Parse(timeLayout, info.CreatedDate)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -283,6 +285,16 @@ func TestIsNotFound_OfSalesforcesOwnOnly(t *testing.T) {
 	}
 }
 
+func TestJob_IsTheOneAskedFor(t *testing.T) {
+	long := jobID[:15] + "AAB"
+	for id, ok := range map[string]bool{jobID: true, jobID[:15]: true, long: true, "7500000000000BAAAA": false} {
+		org := newFakeOrg(t, answering(200, "application/json", `{"id":"`+id+`","state":"JobComplete"}`))
+		if _, err := org.client(t).Job(context.Background(), jobID); (err == nil) != ok {
+			t.Errorf("asked for %s, answered of %s: %v", jobID, id, err)
+		}
+	}
+}
+
 // repeated is an endless body.
 type repeated string
 
@@ -308,24 +320,121 @@ func TestResults_AreBounded(t *testing.T) {
 	}
 }
 
+// FuzzResults: a CSV without oddities is read as RFC 4180 says; and one that is cut is an error, or shows fewer
+// rows, of which only the last cell of the last may be short.
 func FuzzResults(f *testing.F) {
 	for _, name := range []string{"successfulResults-v53.csv", "failedResults-v53.csv", "failedResults-none-v53.csv", "unprocessedrecords-none-v53.csv"} {
-		f.Add(readRecorded(f, name))
+		f.Add(readRecorded(f, name), 150)
 	}
+	f.Add("\"sf__Id\",\"sf__Created\",A\r\n\"0015g00000Kp7Qa\",\"TRUE\",\"say \"\"x\"\",\r\n y\"\r\n", 40)
+	f.Add("A,B\n,\n\nx", 3)
 	kinds := []resultKind{{leading: []string{"sf__Id", "sf__Created"}}, {leading: []string{"sf__Id", "sf__Error"}}, {}}
-	f.Fuzz(func(t *testing.T, body string) {
+	f.Fuzz(func(t *testing.T, body string, at int) {
 		for _, kind := range kinds {
-			var got collected
-			if newResultParser(kind, strings.NewReader(body), 50).run(got.add) != nil {
+			whole, err := readResults(kind, body)
+			if err != nil {
 				continue
 			}
-			for _, r := range got.rows {
-				if len(r.Cells) != len(got.header) {
-					t.Errorf("%d cells under %d headings", len(r.Cells), len(got.header))
-				}
+			if rows, strict := readStrict(body); strict {
+				checkRows(t, kind, body, whole, rows)
+			}
+			cut := body[:uint(at)%uint(len(body)+1)]
+			if part, err := readResults(kind, cut); err == nil {
+				checkCut(t, cut, whole, part)
 			}
 		}
 	})
+}
+
+func readResults(kind resultKind, body string) (*collected, error) {
+	got := &collected{}
+	return got, newResultParser(kind, strings.NewReader(body), 50).run(got.add)
+}
+
+func checkRows(t *testing.T, kind resultKind, body string, got *collected, rows [][]string) {
+	t.Helper()
+	if len(rows) < 2 {
+		if len(got.rows) > 0 {
+			t.Errorf("%q has no rows, read were %+v", body, got.rows)
+		}
+		return
+	}
+	n := len(kind.leading)
+	if len(got.rows) != len(rows)-1 || !slices.Equal(got.header, rows[0][n:]) {
+		t.Fatalf("%d rows under %q of %q, want %d under %q", len(got.rows), got.header, body, len(rows)-1, rows[0][n:])
+	}
+	for i, r := range got.rows {
+		want := rows[i+1]
+		if !slices.Equal(r.Cells, want[n:]) {
+			t.Errorf("row %d of %q: %q, want %q", i, body, r.Cells, want[n:])
+		}
+		if n > 0 && r.ID != "" && !strings.HasPrefix(string(r.ID), want[0]) {
+			t.Errorf("row %d of %q: Id %q, want %q", i, body, r.ID, want[0])
+		}
+	}
+}
+
+func checkCut(t *testing.T, cut string, whole, part *collected) {
+	t.Helper()
+	if len(part.rows) > len(whole.rows) {
+		t.Fatalf("%q shows more rows than the whole", cut)
+	}
+	for i, r := range part.rows {
+		want := whole.rows[i]
+		if last := i == len(part.rows)-1; last && len(r.Cells) > 0 {
+			// Nothing tells a short cell from a whole one, as the last line need not have an end.
+			n := len(r.Cells) - 1
+			r.Cells, want.Cells = r.Cells[:n], want.Cells[:n]
+		} else if last {
+			return
+		}
+		if !cmp.Equal(r, want) {
+			t.Errorf("row %d of %q: %s", i, cut, cmp.Diff(want, r))
+		}
+	}
+}
+
+// readStrict reads a CSV by the grammar of RFC 4180, blank lines left out and CR LF in a cell as LF; strict is false of
+// whatever it does not describe.
+func readStrict(s string) (rows [][]string, strict bool) {
+	for s != "" {
+		if rest, blank := strings.CutPrefix(strings.TrimPrefix(s, "\r"), "\n"); blank {
+			s = rest
+			continue
+		}
+		var row []string
+		for more := true; more; {
+			var cell string
+			var ok bool
+			if cell, s, more, ok = cutCell(s); !ok {
+				return nil, false
+			}
+			row = append(row, cell)
+		}
+		if len(rows) > 0 && len(row) != len(rows[0]) {
+			return nil, false
+		}
+		rows = append(rows, row)
+	}
+	return rows, true
+}
+
+var (
+	quotedCell = regexp.MustCompile(`^"((?:[^"]|"")*)"`)
+	plainCell  = regexp.MustCompile(`^[^",\r\n]*`)
+	cellEnd    = regexp.MustCompile(`^(?:,|\r?\n|$)`)
+)
+
+// cutCell takes one cell and what ends it off s; more says that the row goes on.
+func cutCell(s string) (cell, rest string, more, ok bool) {
+	if m := quotedCell.FindStringSubmatch(s); m != nil {
+		cell, s = strings.ReplaceAll(strings.ReplaceAll(m[1], `""`, `"`), "\r\n", "\n"), s[len(m[0]):]
+	} else {
+		cell = plainCell.FindString(s)
+		s = s[len(cell):]
+	}
+	end := cellEnd.FindString(s)
+	return cell, s[len(end):], end == ",", end != "" || s == ""
 }
 
 func TestUpload_IsPrebuilt(t *testing.T) {

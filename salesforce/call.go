@@ -31,6 +31,7 @@ type call struct {
 	body     []byte
 	content  string // content type of body, application/json by default
 	header   map[string]string
+	job      string        // the job that the call is about, if any
 	write    bool          // may change the org: what is not proved is ambiguous
 	timeout  time.Duration // the client's by default
 }

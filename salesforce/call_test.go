@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -541,12 +543,25 @@ func TestParseLimitInfo(t *testing.T) {
 	}
 }
 
+// usageMember is the one member that tells of the org's calls.
+var usageMember = regexp.MustCompile(`(?:^|[;,])\s*api-usage\s*=\s*\+?0*(\d+)\s*/\s*\+?0*(\d+)\s*(?:$|[;,])`)
+
+// FuzzParseLimitInfo: the figures are those of the first member of that very name that has any.
 func FuzzParseLimitInfo(f *testing.F) {
 	f.Add("api-usage=12034/115000; per-app-api-usage=40/1000(appName=x)")
+	f.Add("per-app-api-usage=40/1000, api-usage = 7/10")
+	f.Add("api-usage=-1/10;api-usage=9223372036854775808/1;api-usage=1/2")
 	f.Fuzz(func(t *testing.T, s string) {
-		if used, limit, ok := parseLimitInfo([]string{s}); ok && (used < 0 || limit <= 0 || !strings.Contains(s, "api-usage")) {
-			t.Errorf("parseLimitInfo(%q) = %d/%d", s, used, limit)
+		used, limit, ok := parseLimitInfo([]string{s})
+		if !ok {
+			return
 		}
+		for _, m := range usageMember.FindAllStringSubmatch(strings.NewReplacer(";", ";;", ",", ",,").Replace(s), -1) {
+			if m[1] == strconv.FormatInt(used, 10) && m[2] == strconv.FormatInt(limit, 10) && limit > 0 {
+				return
+			}
+		}
+		t.Errorf("parseLimitInfo(%q) = %d/%d", s, used, limit)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -141,12 +142,14 @@ func TestParseRowError(t *testing.T) {
 	}
 }
 
+// FuzzParseRowError: code, message and fields are pieces of the text, and put together they are read the same.
 func FuzzParseRowError(f *testing.F) {
 	f.Add("REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name --")
 	f.Add("A:--")
+	f.Add("FIELD_INTEGRITY_EXCEPTION:a: b\r\n, c:A__c, B.C --\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		code, message, fields := ParseRowError(s)
-		if code == "" || len(message) > len(s) {
+		if !isCode(code) || code != CodeUnknown && !strings.Contains(s, code) || !strings.Contains(s, message) {
 			t.Errorf("ParseRowError(%q) = %q, %q", s, code, message)
 		}
 		for _, name := range fields {
@@ -154,7 +157,14 @@ func FuzzParseRowError(f *testing.F) {
 				t.Errorf("ParseRowError(%q): field %q", s, name)
 			}
 		}
-		ClassOfRecord(code, message)
+		if ClassOfRecord(code, message) == Ambiguous {
+			t.Errorf("ParseRowError(%q): a record's error that is ambiguous", s)
+		}
+		again := code + ":" + message + ":" + strings.Join(fields, ",") + " --"
+		code2, message2, fields2 := ParseRowError(again)
+		if code2 != code || message2 != message || !slices.Equal(fields2, fields) {
+			t.Errorf("ParseRowError(%q) = %q, %q, %q, and of %q %q, %q, %q", s, code, message, fields, again, code2, message2, fields2)
+		}
 	})
 }
 

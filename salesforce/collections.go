@@ -92,7 +92,7 @@ type item struct {
 	Errors  []fault `json:"errors"`
 }
 
-func (it item) result() Result {
+func (it item) result(a *answer) Result {
 	r := Result{Success: *it.Success}
 	r.ID, _ = answeredID(it.ID)
 	if r.Success {
@@ -101,11 +101,13 @@ func (it item) result() Result {
 	}
 	r.Code = CodeUnknown
 	for i, f := range it.Errors {
+		code, message, fields := a.shown(f)
 		if i == 0 {
-			r.Code, r.Message = clip(f.code(), 100), clip(f.Message, maxMessage)
+			r.Code, r.Message = code, message
 		}
-		r.Fields = append(r.Fields, f.Fields...)
+		r.Fields = append(r.Fields, fields...)
 	}
+	r.Fields = r.Fields[:min(len(r.Fields), maxFaultFields)]
 	if r.Code == "" {
 		r.Code = CodeUnknown
 	}
@@ -135,7 +137,7 @@ func (c *Client) items(ctx context.Context, k *call, n int) ([]Result, error) {
 		if it.Success == nil {
 			return nil, k.malformed(a, "an outcome without a verdict")
 		}
-		results[i] = it.result()
+		results[i] = it.result(a)
 	}
 	return results, nil
 }

@@ -193,9 +193,11 @@ func TestTable_RoundTrip(t *testing.T) {
 	})
 }
 
+// FuzzFlatten: a record becomes one line or is refused, and another reader finds in the line what was written.
 func FuzzFlatten(f *testing.F) {
 	f.Add(`{"LastName":"a","Account":{"Ext__c":"A-9"}}`)
 	f.Add(`{"Owner":{"attributes":{"type":"User"},"X":1}}`)
+	f.Add(`{"LastName":"a\r\nb\rc\"d,","Description":"","Tier__c":null,"DoNotCall":true,"X":1.50e3}`)
 	obj := contactObject(f)
 	f.Fuzz(func(t *testing.T, fields string) {
 		table, refused := NewTable(insertContacts, obj, []Row{contact(fields)})
@@ -207,5 +209,43 @@ func FuzzFlatten(f *testing.F) {
 				t.Errorf("heading %q", name)
 			}
 		}
+		if len(refused) > 0 {
+			return
+		}
+		var b strings.Builder
+		if err := table.WriteCSV(&b); err != nil || int64(b.Len()) != table.Size() {
+			t.Fatalf("%d bytes, Size() = %d, %v", b.Len(), table.Size(), err)
+		}
+		if strings.Contains(b.String(), "\r") {
+			t.Errorf("a CR in %q", b.String())
+		}
+		read, err := csv.NewReader(strings.NewReader(b.String())).ReadAll()
+		if err != nil || len(read) != 2 || !slices.Equal(read[0], table.Header) || !slices.Equal(read[1], table.Cells[0]) {
+			t.Fatalf("%q is read as %q, %v", b.String(), read, err)
+		}
+		checkTexts(t, fields, table)
 	})
+}
+
+// checkTexts compares each text of a record with its cell.
+func checkTexts(t *testing.T, fields string, table *Table) {
+	t.Helper()
+	var texts map[string]any
+	if json.Unmarshal([]byte(fields), &texts) != nil {
+		t.Fatalf("%q was taken", fields)
+	}
+	for name, v := range texts {
+		text, ok := v.(string)
+		if !ok || name == "attributes" {
+			continue
+		}
+		text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
+		if text == "" {
+			text = "#N/A"
+		}
+		at := slices.IndexFunc(table.Header, func(h string) bool { return strings.EqualFold(h, name) })
+		if at < 0 || table.Cells[0][at] != text {
+			t.Errorf("%s of %s became %q under %q", name, fields, table.Cells[0], table.Header)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -108,7 +109,7 @@ func (c *Client) one(ctx context.Context, name, method, path, object string, row
 	if !a.isJSON() || json.Unmarshal(a.body, &it) != nil || it.Success == nil {
 		return Result{}, k.malformed(a, "not the outcome of a record")
 	}
-	r := it.result()
+	r := it.result(a)
 	r.Created = r.Success && method == http.MethodPost
 	return r, nil
 }
@@ -202,6 +203,12 @@ func eachMember(object json.RawMessage, f func(name string, value jsontext.Value
 		if err := f(key, value); err != nil {
 			return err
 		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return errors.New("fields: not a JSON object")
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return errors.New("fields: something follows the JSON object")
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package salesforce
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -424,38 +423,28 @@ func TestDescribe_OfAnotherOrgIsForgotten(t *testing.T) {
 	}
 }
 
-func FuzzAnswer(f *testing.F) {
-	for _, s := range []string{
-		expired, createdOne, `{"message":"m","errorCode":"X"}`, `["a","b"]`, `[{"success":false,"errors":[{"statusCode":"A"}]}]`,
-		`<response><faultcode>LOGIN_OAUTH_INVALID_TOKEN(x)</faultcode>`, `<Errors><Error><errorCode>X</errorCode><message>m</message></Error></Errors>`, `null`, `[null]`,
-	} {
-		for _, content := range []string{"application/json", "text/html", "application/xml", ""} {
-			f.Add(400, content, s)
-		}
-	}
-	k := &call{name: "x", write: true}
-	f.Fuzz(func(t *testing.T, status int, content, body string) {
-		a := &answer{status: status, header: http.Header{"Content-Type": {content}}, body: []byte(body)}
-		e := k.fail(a)
-		faults, own := a.faults()
-		if own != e.own || own && len(faults) == 0 {
-			t.Errorf("own %t, %v", own, faults)
-		}
-		if !own && e.Class != Ambiguous {
-			t.Errorf("class %v of an answer that is not Salesforce's", e.Class)
-		}
-		if items, ok := decodeItems(a); ok && own && len(items) > 0 {
-			t.Errorf("both items and an error: %s", body)
-		}
-		if !json.Valid([]byte(body)) && content == "application/json" && own {
-			t.Errorf("an error of Salesforce's from a body that is no JSON: %s", body)
-		}
-	})
-}
-
 func TestAnswer_XMLError(t *testing.T) {
 	a := &answer{status: 400, header: http.Header{"Content-Type": {"application/xml"}}, body: []byte(`<?xml version="1.0" encoding="UTF-8"?><Errors><Error><errorCode>MALFORMED_QUERY</errorCode><message>m</message></Error></Errors>`)}
 	if faults, ok := a.faults(); !ok || faults[0].ErrorCode != "MALFORMED_QUERY" || faults[0].Message != "m" {
 		t.Errorf("faults() = %v, %t", faults, ok)
+	}
+}
+
+func TestFail_WhatIsShownIsBoundedAndTellsNoToken(t *testing.T) {
+	many := `["` + strings.Repeat(`x","`, 1000) + `tok"]`
+	a := &answer{
+		status: 400, token: "tok",
+		header: http.Header{"Content-Type": {"application/json"}, "X-Sfdc-Request-Id": {"tok\xff\u009b"}},
+		body:   []byte(`[{"errorCode":"A_tok","message":"\u007f\u009b[2J","fields":` + many + `}]`),
+	}
+	e := (&call{name: "x"}).fail(a)
+	if e.Code != "A_***" || e.Message != "[2J" || e.RequestID != "***" || len(e.Fields) != maxFaultFields {
+		t.Errorf("fail() = %q, %q, %q, %d fields", e.Code, e.Message, e.RequestID, len(e.Fields))
+	}
+}
+
+func TestClip_NeverGrows(t *testing.T) {
+	if got := clip(strings.Repeat("\xff", 10), 10); got != "" {
+		t.Errorf("clip() = %q", got)
 	}
 }

@@ -2,13 +2,10 @@ package server
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -18,8 +15,6 @@ import (
 	"time"
 
 	"github.com/outboxd/outboxd/api"
-	"github.com/outboxd/outboxd/event"
-	"github.com/outboxd/outboxd/store"
 )
 
 func TestSlow_ReaderOfResultsHoldsBackItsOwnStreamOnly(t *testing.T) {
@@ -219,153 +214,4 @@ func TestPile_StopsAReaderThatWaits(t *testing.T) {
 	if n := <-done; n != streamBatch {
 		t.Errorf("%d lines were taken", n)
 	}
-}
-
-// fakeOutbox answers Put alone, so that a fuzzer does not wait for a disk.
-type fakeOutbox struct {
-	Outbox
-	mu   sync.Mutex
-	next store.Seq
-}
-
-func (f *fakeOutbox) Put(_ context.Context, events []store.Event, _ store.PutOptions) ([]store.PutResult, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	all := make([]store.PutResult, len(events))
-	for i := range all {
-		f.next++
-		all[i] = store.PutResult{Seq: f.next, State: store.Pending}
-	}
-	return all, nil
-}
-
-func (f *fakeOutbox) Get(_ context.Context, key string) (store.Record, error) {
-	if event.CheckKey(key) != nil {
-		return store.Record{}, store.ErrNotFound
-	}
-	return store.Record{Key: key, State: store.Pending}, nil
-}
-
-func fuzzServer() http.Handler {
-	s := New(Config{}, Deps{Outbox: &fakeOutbox{}, Dispatch: &fakeDispatch{}, Logger: discard()})
-	s.Ready()
-	h := s.Handler()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, peer{uid: 0})))
-	})
-}
-
-// FuzzPut: whatever a body holds, the answer is well formed, and there is one
-// result for each line or element that is not blank.
-func FuzzPut(f *testing.F) {
-	for _, seed := range []string{
-		contact("k", "1"), "[" + contact("a", "1") + ",{}]", contact("a", "1") + "\n\n{}\r\n", "[]", "", "\n", "[[],{\"a\":[1]}]", "{\"key\":\"\xff\"}", "[1", "\"", "nul", "[null]",
-	} {
-		f.Add([]byte(seed), true, false)
-		f.Add([]byte(seed), false, false)
-		f.Add([]byte(seed), false, true)
-	}
-	h := fuzzServer()
-	f.Fuzz(func(t *testing.T, body []byte, lines, chunked bool) {
-		media := api.JSON
-		if lines {
-			media = api.NDJSON
-		}
-		a := serve(h, body, media, chunked)
-		switch {
-		case a.status == 200 && lines:
-			checkLines(t, a.body, nonBlank(body))
-		case a.status == 200:
-			if !json.Valid([]byte(a.body)) || !strings.HasPrefix(a.body, "[") {
-				t.Errorf("got %q", a.body)
-			}
-		case a.status == 201:
-			if !json.Valid([]byte(a.body)) {
-				t.Errorf("got %q", a.body)
-			}
-		default:
-			var p api.Problem
-			if err := json.Unmarshal([]byte(a.body), &p); err != nil || p.Status != a.status || p.Code == api.CodeInternal {
-				t.Errorf("got %d %q", a.status, a.body)
-			}
-		}
-	})
-}
-
-func checkLines(t *testing.T, body string, n int) {
-	t.Helper()
-	for line := range strings.Lines(body) {
-		n--
-		if !json.Valid([]byte(line)) {
-			t.Errorf("not JSON: %q", line)
-		}
-	}
-	if n != 0 {
-		t.Errorf("%d results too few\n%s", n, body)
-	}
-}
-
-func nonBlank(body []byte) (n int) {
-	for _, line := range bytes.Split(body, []byte("\n")) {
-		if len(bytes.Trim(line, jsonSpace)) > 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// serve calls the handler without a connection.
-func serve(h http.Handler, body []byte, media string, chunked bool) answer {
-	req, _ := http.NewRequest("POST", "http://o/v1/events", bytes.NewReader(body))
-	if chunked {
-		req.ContentLength = -1
-	}
-	req.Header.Set("Content-Type", media)
-	w := &recorder{}
-	h.ServeHTTP(w, req)
-	if w.status == 0 {
-		w.status = 200
-	}
-	return answer{w.status, w.Header(), w.String()}
-}
-
-// recorder is an answer that is kept.
-type recorder struct {
-	deadlineRecorder
-	status int
-}
-
-func (r *recorder) WriteHeader(status int) { r.status = status }
-func (r *recorder) Flush()                 {}
-
-// FuzzKey: a key that is accepted is found again under its percent-encoded URL,
-// and in the header, quoted.
-func FuzzKey(f *testing.F) {
-	for _, seed := range []string{"k", "a/b", "%", "..%2f", "ü", "\"", "\\", "a b", "/", "\x00", "x/retry", "+", ";"} {
-		f.Add(seed)
-	}
-	h := fuzzServer()
-	f.Fuzz(func(t *testing.T, key string) {
-		req, err := http.NewRequest("GET", "http://o/v1/events/"+url.PathEscape(key), nil)
-		if err != nil {
-			t.Skip()
-		}
-		w := &recorder{}
-		h.ServeHTTP(w, req)
-		var d api.Document
-		err = json.Unmarshal(w.Bytes(), &d)
-		if valid := event.CheckKey(key) == nil; valid && (err != nil || d.Key != key) {
-			t.Errorf("asked for %q, got %s", key, w)
-		} else if !valid && key != "" && w.status != 404 {
-			t.Errorf("%q is answered %d", key, w.status)
-		}
-		if event.CheckKey(key) != nil {
-			return
-		}
-		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
-		got, err := headerKey(&http.Request{Header: http.Header{"Idempotency-Key": {quoted}}})
-		if err != nil || got != key {
-			t.Errorf("header %s gave %q, %v", quoted, got, err)
-		}
-	})
 }

@@ -338,8 +338,11 @@ func FuzzPath(f *testing.F) {
 			return
 		}
 		path, _, _ := strings.Cut(r.RequestURI, "?")
-		if _, rest, absolute := strings.Cut(path, "://"); absolute && !strings.HasPrefix(path, "/") {
-			path = rest[max(0, strings.IndexByte(rest, '/')):]
+		if !strings.HasPrefix(path, "/") { // it begins with a scheme, and a host perhaps
+			_, path, _ = strings.Cut(path, ":")
+			if host, ok := strings.CutPrefix(path, "//"); ok {
+				path = host[max(0, strings.IndexByte(host, '/')):]
+			}
 		}
 		segments := append(strings.Split(path, "/"), "get")
 		want := map[string][]string{"get": {"", "v1", "events"}, "attempt": {"", "v1", "attempts"}}[outbox.verb]

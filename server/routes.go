@@ -98,6 +98,16 @@ func (t *table) addPart(prefix, suffix string, r *route) {
 	t.parts = append(t.parts, part{prefix, suffix, methods{r.method: r}})
 }
 
+// escapedPath is the path as the client wrote it. EscapedPath would write one
+// anew that holds a character which should have been escaped, and turn the %2F
+// of a key into a slash.
+func escapedPath(u *url.URL) string {
+	if u.RawPath != "" {
+		return u.RawPath
+	}
+	return u.EscapedPath()
+}
+
 // find returns the routes of an escaped path and what stands for {}, unescaped.
 func (t *table) find(path string) (m methods, arg string) {
 	if m, ok := t.whole[path]; ok {
@@ -162,7 +172,7 @@ func (s *Server) logPanic() {
 
 // answer finds the route of a request, answers it, and returns its pattern.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) string {
-	m, arg := socketTable.find(r.URL.EscapedPath())
+	m, arg := socketTable.find(escapedPath(r.URL))
 	if m == nil {
 		s.fail(w, api.CodeNotFound.Problem("no such path"))
 		return "none"
@@ -204,7 +214,7 @@ func (s *Server) admit(rt *route, p peer) *api.Problem {
 }
 
 func (s *Server) servePublic(w http.ResponseWriter, r *http.Request) {
-	m, _ := socketTable.find(r.URL.EscapedPath())
+	m, _ := socketTable.find(escapedPath(r.URL))
 	rt := m.pick(r.Method)
 	if rt == nil || !rt.always {
 		s.fail(w, api.CodeNotFound.Problem("no such path"))

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/outboxd/outboxd/api"
@@ -252,8 +253,8 @@ func (b *bulkFlags) csvLines(r io.Reader, e *eventFlags) (nextLine, error) {
 			return 0, nil, err
 		}
 		line, _ := rows.FieldPos(0)
-		if len(row) != len(header) {
-			return 0, nil, &badLine{line, fmt.Errorf("%d cells under %d columns", len(row), len(header))}
+		if err := checkCells(header, row); err != nil {
+			return 0, nil, &badLine{line, err}
 		}
 		event, err := json.Marshal(b.event(base, header, row))
 		return line, event, err
@@ -285,11 +286,42 @@ func (b *bulkFlags) checkHeader(header []string) error {
 		}
 	}
 	seen := map[string]bool{}
-	for _, name := range header {
+	for i, name := range header {
+		if name == "" {
+			return usage("column %d has no name in the header", i+1)
+		}
 		if seen[name] {
 			return usage("the header names column %s twice", name)
 		}
+		if !utf8.ValidString(name) {
+			return usage("the header's column %q is not UTF-8: convert the file", name)
+		}
 		seen[name] = true
+	}
+	return b.checkParents(header)
+}
+
+// checkParents refuses a column that is a field and a parent: an event has room for one of them.
+func (b *bulkFlags) checkParents(header []string) error {
+	own := slices.Collect(maps.Values(b.columns()))
+	for _, name := range header {
+		parent, _, nested := strings.Cut(name, ".")
+		if nested && !slices.Contains(own, name) && !slices.Contains(own, parent) && slices.Contains(header, parent) {
+			return usage("the header has both %s and %s: a field can't be a parent too", parent, name)
+		}
+	}
+	return nil
+}
+
+// checkCells refuses what JSON can't carry as it is.
+func checkCells(header, row []string) error {
+	if len(row) != len(header) {
+		return fmt.Errorf("%d cells under %d columns", len(row), len(header))
+	}
+	for i, cell := range row {
+		if !utf8.ValidString(cell) {
+			return fmt.Errorf("column %s: %q is not UTF-8", header[i], cell)
+		}
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"io"
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/outboxd/outboxd/api"
@@ -80,25 +82,117 @@ func TestValueLines_TellWhereTheyBreakOff(t *testing.T) {
 	}
 }
 
-func FuzzCSVLines(f *testing.F) {
-	f.Add("k,\"a\nb\"\n")
-	f.Add("k\n")
-	f.Fuzz(func(t *testing.T, rows string) {
-		b := bulkFlags{keyColumn: "Key"}
-		next, err := b.csvLines(strings.NewReader("Key,Name\n"+rows), &eventFlags{object: "A", operation: "create"})
-		if err != nil {
-			t.Fatal(err)
+func TestCSVLines_ThatAnEventCantHoldAreRefused(t *testing.T) {
+	b := bulkFlags{keyColumn: "Key"}
+	create := &eventFlags{object: "A", operation: "create"}
+	for _, header := range []string{"Key,P,P.E__c\n", "Key,P.E__c,P\n", "Key,M\xfcller\n", "Key,,Name\n"} {
+		if _, err := b.csvLines(strings.NewReader(header), create); err == nil {
+			t.Errorf("header %q was taken", header)
 		}
-		out, err := io.ReadAll(newLineReader(next))
+	}
+	next, err := b.csvLines(strings.NewReader("Key,Name\nk1,M\xfcller\nk2\xff,a\nk3,a\n"), create)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newLineReader(next)
+	if out, err := io.ReadAll(r); err != nil || strings.Count(string(out), "{\"key\"") != 1 || len(r.refused()) != 2 {
+		t.Errorf("got %q, %v, refused %v; want k3 alone", out, err, r.refused())
+	}
+}
+
+// FuzzCSVLines: each row is an event on the line where the row stands, with each of its cells, or it is told of.
+func FuzzCSVLines(f *testing.F) {
+	f.Add("Key,Name\nk,\"a\nb\"\n")
+	f.Add("Key,Name\nk\n")
+	f.Add("Key,P,P.E__c\nk,1,2\n")
+	f.Add("Key,P.E__c,P\nk,1,2\n")
+	f.Add("Key,M\xfcller\nk,1\n")
+	f.Add("Key,Name\nk,M\xfcller\nk\xff,a\n")
+	f.Fuzz(func(t *testing.T, file string) {
+		b := bulkFlags{keyColumn: "Key"}
+		next, err := b.csvLines(strings.NewReader(file), &eventFlags{object: "A", operation: "create"})
+		if err != nil {
+			return // no such header
+		}
+		r := newLineReader(next)
+		out, err := io.ReadAll(r)
 		if err != nil {
 			return // not CSV
 		}
-		for line := range strings.Lines(string(out)) {
-			if line != "\n" && !json.Valid([]byte(line)) {
-				t.Errorf("%q became %q", rows, line)
+		rows := csv.NewReader(strings.NewReader(strings.TrimPrefix(file, "\ufeff")))
+		rows.FieldsPerRecord = -1
+		header, err := rows.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, refused := strings.Split(string(out), "\n"), r.refused()
+		for {
+			row, err := rows.Read()
+			if err != nil {
+				break
 			}
+			line, _ := rows.FieldPos(0)
+			if len(refused) > 0 && refused[0].line == line {
+				refused = refused[1:]
+				continue
+			}
+			checkRow(t, header, row, lines[line-1])
+			lines[line-1] = ""
+		}
+		if rest := strings.Join(lines, ""); rest != "" || len(refused) > 0 {
+			t.Errorf("%q became %q besides, refused %v", file, rest, refused)
 		}
 	})
+}
+
+func checkRow(t *testing.T, header, row []string, line string) {
+	t.Helper()
+	var e api.Event
+	if err := json.Unmarshal([]byte(line), &e); err != nil {
+		t.Fatalf("%q became %q", row, line)
+	}
+	for i, name := range header {
+		var got any = e.Key
+		if name != "Key" {
+			parent, field, nested := strings.Cut(name, ".")
+			if got = e.Fields[parent]; nested {
+				inner, _ := got.(map[string]any)
+				got = inner[field]
+			}
+		}
+		var want any = row[i]
+		if row[i] == "#N/A" && name != "Key" || row[i] == "" && name != "Key" {
+			want = nil
+		}
+		if got != want {
+			t.Errorf("%s of %q became %v in %s", name, row, got, line)
+		}
+	}
+}
+
+// FuzzValueLines: each value is on the line of its number, as it was written but for the blanks around.
+func FuzzValueLines(f *testing.F) {
+	for _, s := range []string{`[{"a":1}, {"b":`, "[ {\"a\" : 1},\n {\"b\": 1.10} ]", `{"a":1}{"a":2,"a":3}`, `[]`, `[1,]`, `[] {}`, `[[1]]`, "\"\xff\"", `{} []`, ``} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, file string) {
+		out, err := io.ReadAll(newLineReader(valueLines(strings.NewReader(file))))
+		var rest strings.Builder
+		for line := range strings.Lines(string(out)) {
+			if !strings.HasSuffix(line, "\n") || !jsontext.Value(line).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
+				t.Fatalf("%q became the line %q", file, line)
+			}
+			rest.WriteString(strings.TrimSuffix(line, "\n"))
+		}
+		if err == nil && essence(rest.String()) != essence(file) {
+			t.Errorf("%q became %q", file, out)
+		}
+	})
+}
+
+// essence is a text without what the lines of values lack: blanks, and what holds an array together.
+func essence(s string) string {
+	return strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "", ",", "", "[", "", "]", "").Replace(s)
 }
 
 func sameJSON(t *testing.T, a, b string) bool {

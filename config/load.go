@@ -93,13 +93,13 @@ func (d *decoder) tree(data []byte) *yaml.Node {
 	case errors.Is(err, io.EOF):
 		return nil
 	case err != nil:
-		d.syntax(err)
+		d.syntax(data, err)
 		return nil
 	}
 	if err := loader.Load(&second); err == nil {
 		d.fail(&second, "", "a second document", "keep one document, and take the line --- out")
 	} else if !errors.Is(err, io.EOF) {
-		d.syntax(err)
+		d.syntax(data, err)
 	}
 	if len(first.Content) == 0 {
 		return nil
@@ -108,7 +108,7 @@ func (d *decoder) tree(data []byte) *yaml.Node {
 }
 
 // syntax reports what is no YAML at all.
-func (d *decoder) syntax(err error) {
+func (d *decoder) syntax(data []byte, err error) {
 	at := &yaml.Node{Line: 1, Column: 1}
 	what := err.Error()
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
@@ -116,6 +116,10 @@ func (d *decoder) syntax(err error) {
 		if e.Mark.Line > 0 {
 			at.Line, at.Column = e.Mark.Line, e.Mark.Column
 		}
+	}
+	lines := bytes.Split(data, []byte("\n"))
+	if last := len(lines); at.Line > last { // what ends too early is missed on the next line
+		at.Line, at.Column = last, utf8.RuneCount(lines[last-1])+1
 	}
 	d.fail(at, "", "not YAML: "+what, "check indents (spaces, no tabs), colons and quotes up to here")
 }

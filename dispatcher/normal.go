@@ -97,7 +97,7 @@ func parseNumber(text string) (*big.Rat, bool) {
 
 // roundHalfUp rounds to so many digits after the point, a half away from zero.
 func roundHalfUp(v *big.Rat, scale int) *big.Rat {
-	text := v.FloatString(max(scale, 0)) // rounds halves away from zero
+	text := v.FloatString(min(max(scale, 0), widestExponent)) // rounds halves away from zero
 	if rounded, ok := new(big.Rat).SetString(text); ok {
 		return rounded
 	}

@@ -323,6 +323,8 @@ func decodeReceipt(v []byte) (x receipt, err error) {
 	x.created = flags&1 != 0
 	if k := int(flags >> 1); k < len(kindNames) {
 		x.kind = kindNames[k]
+	} else {
+		r.bad = true
 	}
 	x.attempts, x.route, x.orgs = int(r.uvarint()), uint32(r.uvarint()), int(r.uvarint())
 	copy(x.digest[:], r.take(len(x.digest)))
@@ -330,7 +332,7 @@ func decodeReceipt(v []byte) (x receipt, err error) {
 	x.key, x.source, x.laneName, x.head, x.id = r.bytes(), r.bytes(), r.bytes(), r.bytes(), r.bytes()
 	x.attempt = r.attemptID()
 	x.job, x.note = r.bytes(), r.bytes()
-	if r.bad {
+	if r.bad || !x.state.Terminal() || x.attempts < 0 {
 		return x, fmt.Errorf("receipt: %w", errDecode)
 	}
 	return x, nil
@@ -381,7 +383,7 @@ func decodeStuck(v []byte) (e stuckEntry, err error) {
 	}
 	e.state, e.since, e.route, e.lane = State(r.u8()), int64(r.u64()), r.u32(), r.u64()
 	e.code, e.source = r.string(), r.string()
-	if r.bad {
+	if r.bad || e.state != Failed && e.state != InDoubt {
 		return e, fmt.Errorf("stuck entry: %w", errDecode)
 	}
 	return e, nil
@@ -409,7 +411,7 @@ func encodeLane(e laneEntry) []byte {
 }
 
 func decodeLane(v []byte) laneEntry {
-	if len(v) != 9 {
+	if len(v) != 9 || laneKind(v[0]) > laneSuperseded {
 		return laneEntry{kind: laneAside} // unreadable: the safe side is to wait
 	}
 	return laneEntry{laneKind(v[0]), time.Duration(binary.BigEndian.Uint64(v[1:]))}

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -630,28 +629,6 @@ func TestWindow_ATimeThatPassedBehindABacklog(t *testing.T) {
 	if err != nil || len(events) != 1 {
 		t.Fatalf("Claim = %d events, %v; want the one whose time has passed", len(events), err)
 	}
-}
-
-func FuzzDecodeRec(f *testing.F) {
-	e := Event{Key: "k", Route: contactRoute, After: []string{"a"}, Head: []byte("{}"), Payload: []byte("{}")}
-	rec := appendRec(nil, &e, 7)
-	sealRec(rec, 1, 2, 3, 4)
-	f.Add(rec)
-	f.Fuzz(func(t *testing.T, v []byte) {
-		if len(v) >= recFixed {
-			// A right checksum lets the fuzzer past it.
-			v = append([]byte(nil), v...)
-			sealRec(v, int64(binary.BigEndian.Uint64(v[recTimesAt:])), 0, 0, 0)
-		}
-		if h, err := decodeRec(v); err == nil && len(h.key)+len(h.payload) > len(v) {
-			t.Fatalf("decoded more than there is: %+v", h)
-		}
-		if x, err := decodeReceipt(v); err == nil && len(x.key) > len(v) {
-			t.Fatalf("decoded more than there is: %+v", x)
-		}
-		_, _ = decodeSeqs(v)
-		_, _ = decodeStuck(v)
-	})
 }
 
 // Where a commit failed, a repeat of what it would have stored is no duplicate.

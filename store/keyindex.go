@@ -173,7 +173,11 @@ func loadKeys(tx *bolt.Tx, next Seq) (*keyIndex, error) {
 		}
 		x.slices = append(x.slices, sl)
 		if rec.Run {
-			sl.bloom = runBloom(tx.Bucket(bKrun).Get(k))
+			run := tx.Bucket(bKrun).Get(k)
+			if len(run)%runEntry != 0 {
+				return fmt.Errorf("keys of slice %d: %w", seqOf(k), errDecode)
+			}
+			sl.bloom = runBloom(run)
 			return nil
 		}
 		return sl.loadLog(tx)

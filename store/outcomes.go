@@ -93,7 +93,7 @@ func (r *reading) feedValue(v []byte, each func(seq Seq, state State, at int64, 
 	x.u64() // store time, for Sweep
 	for len(x.b) > 0 && !x.bad {
 		seq, state, blob := Seq(x.uvarint()), State(x.u8()), x.bytes()
-		if x.bad {
+		if x.bad || state < Pending || state > Dropped {
 			return errDecode
 		}
 		if err := each(seq, state, at, blob); err != nil {

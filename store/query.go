@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -45,7 +46,7 @@ func decodeSeqCursor(kind byte, cursor string) (Seq, error) {
 	if err != nil || b == nil {
 		return 0, err
 	}
-	if len(b) != 8 {
+	if len(b) != 8 || seqOf(b) == math.MaxUint64 { // the next one would be the first
 		return 0, fmt.Errorf("%q: %w", cursor, ErrCursor)
 	}
 	return seqOf(b), nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -233,15 +234,20 @@ func parseMeta(b []byte) (m boltMeta, ok bool) {
 		return m, false
 	}
 	b = b[metaAt:]
-	h := fnv.New64a()
-	h.Write(b[:56])
-	if binary.NativeEndian.Uint32(b) != boltMagic || h.Sum64() != binary.NativeEndian.Uint64(b[56:]) {
+	if binary.NativeEndian.Uint32(b) != boltMagic || metaSum(b) != binary.NativeEndian.Uint64(b[56:]) {
 		return m, false
 	}
 	return boltMeta{
 		pageSize: binary.NativeEndian.Uint32(b[8:]), freelist: binary.NativeEndian.Uint64(b[32:]),
 		highWater: binary.NativeEndian.Uint64(b[40:]), txid: binary.NativeEndian.Uint64(b[48:]),
 	}, true
+}
+
+// metaSum is bbolt's checksum of a meta page without its header.
+func metaSum(b []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(b[:56])
+	return h.Sum64()
 }
 
 // settleMeta makes sure that what bbolt is about to see is what the disk has.
@@ -258,6 +264,9 @@ func settleMeta(path string, size int64, write func(f *os.File, pages []byte) er
 	newest, pageSize, err := readMetas(f)
 	if err != nil {
 		return err
+	}
+	if newest.highWater > math.MaxInt64/uint64(pageSize) {
+		return errors.New("a meta page that no file can have; put a backup in its place")
 	}
 	if need := int64(newest.highWater) * pageSize; size < need {
 		return fmt.Errorf("the file is cut: %d bytes, its meta page counts on %d; put a backup in its place", size, need)

@@ -2,6 +2,7 @@ package powertest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -46,6 +47,14 @@ func (j *journal) now() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return len(j.changes)
+}
+
+// all are the changes so far, oldest first. What the kernel handed over last is
+// behind the lock alone: that its writer has ended orders nothing in this process.
+func (j *journal) all() []change {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.changes)
 }
 
 func (j *journal) add(c change) {

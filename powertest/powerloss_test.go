@@ -106,11 +106,12 @@ func TestPowerLoss_OfTheWholeFolder(t *testing.T) {
 	}
 	j := mount(t, backing, at)
 	p := work(t, filepath.Join(at, "outbox.db"), j)
-	t.Logf("%d operations; promised: %d accepted, %d delivered, %d jobs closed", len(j.changes), len(p.accepted), len(p.delivered), len(p.closing))
+	changes := j.all()
+	t.Logf("%d operations; promised: %d accepted, %d delivered, %d jobs closed", len(changes), len(p.accepted), len(p.delivered), len(p.closing))
 
 	c := &cutter{child: child, promises: p, dir: filepath.Join(base, "image")}
 	t.Run("every folder is whole", func(t *testing.T) {
-		opened, found := c.cut(t, j.changes, *images)
+		opened, found := c.cut(t, changes, *images)
 		t.Logf("%d folders: %d not as promised", opened, len(found))
 		for _, f := range found[:min(len(found), 10)] {
 			t.Error(f)
@@ -121,8 +122,8 @@ func TestPowerLoss_OfTheWholeFolder(t *testing.T) {
 		gone changeKind
 	}{{"without the files' syncs", synced}, {"without the folder's syncs", folderSynced}} {
 		t.Run(x.name, func(t *testing.T) {
-			kept := slices.DeleteFunc(slices.Clone(j.changes), func(c change) bool { return c.kind == x.gone })
-			bare := &cutter{child: child, promises: p.after(j.changes, x.gone), dir: c.dir}
+			kept := slices.DeleteFunc(slices.Clone(changes), func(c change) bool { return c.kind == x.gone })
+			bare := &cutter{child: child, promises: p.after(changes, x.gone), dir: c.dir}
 			if _, found := bare.cut(t, kept, 40); len(found) == 0 {
 				t.Error("no folder was refused")
 			}

@@ -514,8 +514,13 @@ func FuzzParse(f *testing.F) {
 // lineBreaks are YAML's, and those that its older version had.
 var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
 
-// within reports whether a place is in the text, or right behind one of its lines.
+// within reports whether a place is in the text, or right behind one of its lines, as an editor counts or as YAML does.
 func within(text string, line, column int) bool {
-	lines := strings.Split(lineBreaks.Replace(text), "\n")
-	return 1 <= line && line <= len(lines) && 1 <= column && column <= len(lines[line-1])+1
+	for _, t := range []string{text, lineBreaks.Replace(text)} {
+		lines := strings.Split(t, "\n")
+		if 1 <= line && line <= len(lines) && 1 <= column && column <= len(lines[line-1])+1 {
+			return true
+		}
+	}
+	return false
 }

@@ -171,7 +171,7 @@ func (f *flattener) flatten(row Row) ([]cell, error) {
 	}
 	if f.spec.Operation != OpDelete && f.spec.Operation != OpHardDelete {
 		err = eachMember(row.Fields, func(name string, value jsontext.Value) error {
-			if strings.EqualFold(name, named) || name == "attributes" {
+			if name != "" && strings.EqualFold(name, named) || name == "attributes" {
 				return nil
 			}
 			c, err := f.member(name, value)

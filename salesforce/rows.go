@@ -164,7 +164,7 @@ func writeRecord(b *bytes.Buffer, row Row, shape recordShape) error {
 		member(shape.field, row.External)
 	}
 	err := eachMember(row.Fields, func(name string, value jsontext.Value) error {
-		if strings.EqualFold(name, shape.named) || name == "attributes" {
+		if name != "" && strings.EqualFold(name, shape.named) || name == "attributes" {
 			return nil
 		}
 		if !isName(name) {

@@ -9,11 +9,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/outboxd/outboxd/api"
 	"github.com/outboxd/outboxd/simulator"
 )
 
-// slowJobs keeps jobs open at the org for a while.
-var slowJobs = simulator.Fault{Match: simulator.Match{Kind: "job.close"}, Do: "slow_job", Delay: 2_000_000_000}
+// mute keeps jobs open: the org does not tell how far they are.
+var mute = simulator.Fault{Match: simulator.Match{Kind: "job.get"}, Do: "status", Status: 503, Code: "SERVER_UNAVAILABLE", Message: "down"}
 
 // away is an org that does not answer.
 var away = simulator.Fault{Do: "status", Status: 503, Code: "SERVER_UNAVAILABLE", Message: "down"}
@@ -21,6 +22,20 @@ var away = simulator.Fault{Do: "status", Status: 503, Code: "SERVER_UNAVAILABLE"
 func (v *volume) faults(list ...simulator.Fault) {
 	v.t.Helper()
 	if err := v.sim.SetFaults(list...); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+func (v *volume) pause() {
+	v.t.Helper()
+	if _, err := v.client.Pause(v.t.Context()); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+func (v *volume) resume() {
+	v.t.Helper()
+	if _, err := v.client.Resume(v.t.Context(), api.ResumeRequest{}); err != nil {
 		v.t.Fatal(err)
 	}
 }
@@ -88,14 +103,17 @@ func TestDisk_FilledWhileJobsAreOpen(t *testing.T) {
 				folder = tmpfs(t, 16<<20)
 			}
 			v := newVolume(t, folder)
-			v.faults(slowJobs)
+			v.faults(mute)
 			v.start()
+			v.pause()
 			v.write(t.Context(), "event", 60, 1, 1000)
 			v.apps.Wait()
+			v.resume()
 			v.until("a job is open", func() bool { return v.status().Counts.Inflight >= 20 })
 			empty := fill(t, folder)
 			v.write(t.Context(), "late", 3, 50, 10_000)
 			v.refusal()
+			v.faults()
 			v.until("what was under way is delivered", func() bool { return v.status().Counts.Delivered >= 60 })
 			empty()
 			v.verify()
@@ -189,9 +207,11 @@ func TestDisk_StartsOnAFullDisk(t *testing.T) {
 	v.faults()
 	v.start()
 	v.until("what was accepted is delivered", func() bool { return v.status().Counts.Delivered >= 40 })
+	v.faults(away) // or the room of what leaves would do for what comes
 	v.write(t.Context(), "late", 3, 50, 10_000)
 	v.refusal()
 	empty()
+	v.faults()
 	v.verify()
 	if v.exits > 0 {
 		t.Errorf("the daemon ended %d times", v.exits)

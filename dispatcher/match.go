@@ -15,11 +15,17 @@ import (
 
 // runQuery finds the records of events that name theirs by a match. What it
 // finds is stored before any write: a resend must not ask again, since the
-// first write may have changed the answer.
+// first write may have changed the answer. What counts as sent without a record
+// that was stored (of a restored store, or at another org) is in doubt therefore.
 func (d *Dispatcher) runQuery(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
 	b := &batch{Attempt: a, judge: judge{cfg: d.config(), route: a.Route, object: d.config().object(a.Route.Object), idempotent: true, size: 1}}
 	for i, c := range claimed {
 		r := record{Claimed: c}
+		if r.Sent {
+			p := store.Problem{Code: codeTransport, Message: "an earlier sending may have reached the org; which record it wrote is not known, and the match may find another one now"}
+			b.settled = append(b.settled, b.doubt(r, p))
+			continue
+		}
 		o, err := d.find(ctx, b, r)
 		if err != nil {
 			if ctx.Err() == nil {

@@ -357,6 +357,41 @@ func TestRestored(t *testing.T) {
 	}
 }
 
+// TestRestored_AMatchIsNotAskedAgain: the write that was undone in memory only
+// may have made the match true of another record, or of none.
+func TestRestored_AMatchIsNotAskedAgain(t *testing.T) {
+	cfg := quick()
+	r := newRig(t, cfg)
+	r.put(upsertContact(1))
+	r.start()
+	r.delivers(1)
+	r.halt()
+	r.put(`{"key":"m","object":"Contact","operation":"upsert","match":{"all":{"LastName":"L1"}},"fields":{"LastName":"Other","Description":"m"}}`)
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	if err := copyStore(r.store, path); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.delivers(2)
+	r.halt()
+	restored, err := store.Open(path, store.Options{LateWindow: cfg.REST.LateWindow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer restored.Close()
+	defer func(s *store.Store) { r.store, r.outbox = s, s }(r.store)
+	r.store, r.outbox = restored, restored
+	if err := restored.Resume(t.Context(), "op", store.Acceptance{Restore: true}); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	defer r.halt()
+	r.until("the event is in doubt", func() bool { return r.get("m").State == store.InDoubt })
+	if rows := r.sim.Records("Contact"); len(rows) != 1 {
+		t.Errorf("%d records, want the one that was written before", len(rows))
+	}
+}
+
 // TestRestored_WhatTheKeyTells: a restored create is not in doubt where the org
 // can be asked for its key, even if it does not answer at once.
 func TestRestored_WhatTheKeyTells(t *testing.T) {

@@ -72,7 +72,8 @@ func (w *world) deeds() map[string][]deed {
 
 // judgeEffects is I2 and I3.
 func (w *world) judgeEffects(s *sent, r store.Record, deeds []deed) {
-	repeatable := s.parsed.Operation != "create" && s.parsed.Match == nil
+	// A match is repeated by the Id that it found, or not at all.
+	repeatable := s.parsed.Operation != "create" && (s.parsed.Match == nil || oneRecord(deeds))
 	if len(deeds) > 1+s.edited && !(w.restored && repeatable) {
 		w.wrong("I2: %s took effect %d times", s.key, len(deeds))
 	}
@@ -82,6 +83,11 @@ func (w *world) judgeEffects(s *sent, r store.Record, deeds []deed) {
 	if r.State == store.Delivered && r.ID != "" && len(deeds) > 0 && deeds[len(deeds)-1].effect.ID != r.ID {
 		w.wrong("I3: %s is delivered as %s, but wrote %s", s.key, r.ID, deeds[len(deeds)-1].effect.ID)
 	}
+}
+
+// oneRecord reports whether all effects are on the same record.
+func oneRecord(deeds []deed) bool {
+	return !slices.ContainsFunc(deeds, func(d deed) bool { return d.effect.ID != deeds[0].effect.ID })
 }
 
 // judgeState is I5: each event is where it may be.
@@ -149,6 +155,9 @@ func (w *world) mayFail(s *sent, r store.Record) bool {
 // mayDoubt is the table of docs/delivery.md: only what nothing protects from a
 // repeat, and only where its answer was lost or can't be read.
 func (w *world) mayDoubt(s *sent) bool {
+	if w.restored && s.parsed.Match != nil {
+		return true // a match is not asked again
+	}
 	object := strings.ToLower(s.parsed.Object)
 	creates := s.parsed.Operation == "create" || s.parsed.Operation == "upsert" && s.parsed.Match != nil
 	if !creates || object == "case" && w.plan.keyed {

@@ -31,7 +31,7 @@ var acceptance = []mutant{
 	},
 	{
 		guard: "clean is an ENOSPC only where readers see the old transaction", does: "every ENOSPC counts as clean",
-		edits: []edit{{"store/writer.go", "viewErr != nil || seen != before", "viewErr != nil"}},
+		edits: []edit{{"store/writer.go", "viewErr != nil || seen != before", "viewErr != nil || seen < 0"}},
 		test:  "store TestFailedWrite_IsUnknownOrClean",
 	},
 	{
@@ -66,7 +66,10 @@ var acceptance = []mutant{
 	},
 	{
 		guard: "room is kept for the outcomes of what is under way (507)", does: "events fill the store to the last page",
-		edits: []edit{{"store/room.go", "<= reserve(t.s.opts.MaxSize)", "<= 0*reserve(t.s.opts.MaxSize)"}},
+		edits: []edit{
+			{"store/room.go", "<= reserve(t.s.opts.MaxSize)", "<= 0*reserve(t.s.opts.MaxSize)"},
+			{"store/room.go", "need += t.s.step()", "need += 0 * t.s.step()"},
+		},
 		test:  "store TestSettle_FailuresAtTheSizeLimit",
 	},
 	{

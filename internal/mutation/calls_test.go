@@ -108,6 +108,11 @@ var calls = []mutant{
 		test:  "store TestConformance/Settle_RerouteKeepsTheTarget",
 	},
 	{
+		guard: "and a match is not asked again for what may have been sent", does: "a restored event is looked for anew",
+		edits: []edit{{"dispatcher/match.go", "if r.Sent {\n\t\t\tp :=", "if r.Sent && r.Key == \"\" {\n\t\t\tp :="}},
+		test:  "dispatcher TestRestored_AMatchIsNotAskedAgain",
+	},
+	{
 		guard: "an outcome is recorded once", does: "a repeated call records it again",
 		edits: []edit{{"store/settle.go", "if t.s.inflight[o.Seq] != a || ended[o.Seq] {", "if t.s.inflight[o.Seq] == nil || ended[o.Seq] {"}},
 		test:  "store TestConformance/Settle_OnlyItsOwnEvents",
@@ -199,7 +204,7 @@ var calls = []mutant{
 	},
 	{
 		guard: "and only of a unique field", does: "any field that carried the key will do",
-		edits: []edit{{"dispatcher/verify.go", "!(unique && v.absent(r, began))", "!v.absent(r, began)"}},
+		edits: []edit{{"dispatcher/verify.go", "unique := f.Unique && f.ExternalID && f.CaseSensitive", "unique := true"}},
 		test:  "dispatcher TestVerify_AbsenceFromAFieldThatIsNotUniqueProvesNothing",
 	},
 	{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -143,6 +144,7 @@ func TestFailedWrite_IsUnknownOrClean(t *testing.T) {
 	for _, disk := range []error{syscall.EIO, syscall.ENOSPC} {
 		for part := range 3 {
 			for nth, hit := 1, true; hit; nth++ {
+				hit = false // also where -run leaves it out
 				t.Run(fmt.Sprintf("%v/%d sectors/write %d", disk, part, nth), func(t *testing.T) {
 					hit = failOneWrite(t, nth, part*512, disk)
 				})
@@ -164,7 +166,7 @@ func failOneWrite(t *testing.T, nth, part int, disk error) (hit bool) {
 			return 0, nil
 		}
 		hit = true
-		return part, disk
+		return part, &fs.PathError{Op: "write", Path: path, Err: disk} // as os.File says it
 	})
 	batch := []store.Event{w.event("new-1"), w.event("new-2")}
 	res, err := w.s.Put(ctx, batch, store.PutOptions{})

@@ -70,7 +70,7 @@ var acceptance = []mutant{
 			{"store/room.go", "<= reserve(t.s.opts.MaxSize)", "<= 0*reserve(t.s.opts.MaxSize)"},
 			{"store/room.go", "need += t.s.step()", "need += 0 * t.s.step()"},
 		},
-		test:  "store TestSettle_FailuresAtTheSizeLimit",
+		test: "store TestSettle_FailuresAtTheSizeLimit",
 	},
 	{
 		guard: "and on the disk by a ballast", does: "it is not given up for outcomes",

@@ -26,10 +26,11 @@ type Dispatcher struct {
 	budget  *budget
 	metrics *metrics
 	poke    chan struct{} // capacity 1: look again
-	flushes atomic.Int64  // that were asked for
-	flushed int64         // of these, what the loop is done with
-	probing atomic.Bool   // a probe is under way
-	beat    atomic.Int64  // Unix nanoseconds: when the loop came round last
+	began   time.Time
+	flushes atomic.Int64 // that were asked for
+	flushed int64        // of these, what the loop is done with
+	probing atomic.Bool  // a probe is under way
+	beat    atomic.Int64 // Unix nanoseconds: when the loop came round last
 
 	term     store.Term     // set by Run before any attempt
 	orgs     int            // the same: which org of the outbox's this is, as store.Facts counts them
@@ -63,7 +64,7 @@ const traitsFor = 10 * time.Minute
 func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 	c := cfg.defaulted()
 	d := &Dispatcher{
-		outbox: outbox, org: org, log: log,
+		outbox: outbox, org: org, log: log, began: time.Now(),
 		breaker: newBreaker(c.Retry.Initial, c.Retry.Max, time.Now),
 		budget:  newBudget(c.Budget.Reserve, c.REST.Concurrency),
 		poke:    make(chan struct{}, 1),

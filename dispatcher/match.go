@@ -95,7 +95,7 @@ func (b *batch) matched(r record, found []salesforce.Record) store.Outcome {
 	}
 	o := b.outcome(r, store.Reroute)
 	o.Route, o.Target = route, target
-	o.Sent, o.SentKey = r.sentBefore()
+	r.keep(&o)
 	return o
 }
 
@@ -233,8 +233,13 @@ func (d *Dispatcher) confirm(ctx context.Context, b *batch) {
 		switch {
 		case r.Sent && err != nil:
 			b.settled = append(b.settled, b.unasked(r, err))
+		case r.Sent && there && r.Stale:
+			b.settled = append(b.settled, b.fail(r, stale(id)))
 		case r.Sent && there:
 			b.settled = append(b.settled, b.deliver(r, id, true))
+		case r.Sent && !visible(r.FirstSent):
+			p := store.Problem{Code: codeTransport, Message: "an earlier sending may have reached the org; it is so long ago that its record may be deleted, and not be seen any more"}
+			b.settled = append(b.settled, b.doubt(r, p))
 		default:
 			kept = append(kept, r)
 		}
@@ -242,6 +247,10 @@ func (d *Dispatcher) confirm(ctx context.Context, b *batch) {
 	b.records = kept
 	b.size = len(kept)
 }
+
+// visible reports whether what was sent then could still be seen at the org, even
+// if it was deleted at once.
+func visible(sent time.Time) bool { return !sent.IsZero() && time.Since(sent) < absentWithin }
 
 // unasked puts back a create whose key could not be looked for. A refusal won't
 // pass by itself, so it is charged, and shown.
@@ -281,7 +290,8 @@ func (d *Dispatcher) nameRecords(ctx context.Context, b *batch, outcomes []store
 		}
 		p := problemOf(err)
 		again := b.unsent(b.records[i])
-		again.Sent, again.SentKey, again.Delay, again.Problem = true, b.keyField, b.cfg.Retry.Initial, &p
+		again.Sent, again.SentKey, again.OtherOrg = true, b.keyField, false
+		again.Delay, again.Problem = b.cfg.Retry.Initial, &p
 		outcomes[i] = again
 	}
 }

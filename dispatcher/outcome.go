@@ -29,13 +29,26 @@ type record struct {
 	name string
 }
 
-// sentBefore is what stays with the event of its sendings. That a restored
-// store's may have been sent needs no words: the store knows which they are.
-func (r record) sentBefore() (sent bool, key string) {
-	if r.Restored {
-		return false, ""
+// keep notes what stays with the event of its sendings. That a restored store's
+// may have been sent needs no words: the store knows which they are.
+func (r record) keep(o *store.Outcome) {
+	if !r.Restored {
+		o.Sent, o.SentKey, o.OtherOrg = r.Sent, r.SentKey, r.OtherOrg
 	}
-	return r.Sent, r.SentKey
+}
+
+// sentBy marks an event of an unfinished attempt that may have sent it. What an
+// earlier sending was recognised by stays: had this attempt's rows carried the
+// key otherwise, it would not have sent the event (withhold).
+func sentBy(a store.Attempt, c store.Claimed) store.Claimed {
+	if !c.Sent {
+		c.FirstSent = a.StartedAt
+	}
+	if !c.Sent || c.Restored {
+		c.SentKey, _ = readKeyNote(a.Note)
+	}
+	c.Sent, c.Restored, c.OtherOrg = true, false, false
+	return c
 }
 
 // judge turns answers into outcomes. It holds what an answer's meaning depends
@@ -51,12 +64,17 @@ type judge struct {
 	retried    bool // the job was retried by the org itself
 	// late: an earlier sending may still be on its way, whatever this one answers.
 	late bool
+	// echo is for how long what was sent before this start may still arrive.
+	echo time.Duration
 }
 
 func (j *judge) outcome(r record, v store.Verdict) store.Outcome {
 	o := store.Outcome{Seq: r.Seq, Verdict: v}
-	if j.late {
+	switch {
+	case j.late:
 		o.Hold = j.cfg.REST.LateWindow
+	case r.Restored:
+		o.Hold = j.echo
 	}
 	return o
 }
@@ -70,14 +88,14 @@ func (j *judge) deliver(r record, id salesforce.ID, created bool) store.Outcome 
 func (j *judge) fail(r record, p store.Problem) store.Outcome {
 	o := j.outcome(r, store.Fail)
 	o.Problem, o.Skip = &p, j.object.Skip
-	o.Sent, o.SentKey = r.sentBefore()
+	r.keep(&o)
 	return o
 }
 
 // unsent puts a record back that was not sent: due at once, uncharged.
 func (j *judge) unsent(r record) store.Outcome {
 	o := j.outcome(r, store.Again)
-	o.Sent, o.SentKey = r.sentBefore()
+	r.keep(&o)
 	return o
 }
 
@@ -112,7 +130,7 @@ func (j *judge) ambiguous(r record, p store.Problem) store.Outcome {
 		o = j.retry(r, p)
 		o.Hold = j.cfg.REST.LateWindow
 	}
-	o.Sent, o.SentKey = true, j.keyField
+	o.Sent, o.SentKey, o.OtherOrg = true, j.keyField, false
 	return o
 }
 
@@ -120,7 +138,7 @@ func (j *judge) ambiguous(r record, p store.Problem) store.Outcome {
 func (j *judge) doubt(r record, p store.Problem) store.Outcome {
 	return store.Outcome{
 		Seq: r.Seq, Verdict: store.Doubt, Problem: &p, Skip: j.object.Skip,
-		Sent: true, SentKey: r.SentKey, Hold: j.cfg.REST.LateWindow,
+		Sent: true, SentKey: r.SentKey, OtherOrg: r.OtherOrg, Hold: j.cfg.REST.LateWindow,
 	}
 }
 
@@ -134,6 +152,9 @@ func (j *judge) answer(r record, a salesforce.Result) store.Outcome {
 	case j.goneAlready(r, a.Code):
 		return j.deliver(r, r.row.ID, false)
 	case j.ownKey(a):
+		if r.Stale {
+			return j.fail(r, stale(""))
+		}
 		if r.Sent || j.retried {
 			return j.deliver(r, "", true)
 		}
@@ -147,6 +168,16 @@ func (j *judge) answer(r record, a salesforce.Result) store.Outcome {
 		return j.ambiguous(r, p)
 	}
 	return j.byClass(r, p, salesforce.ClassOfRecord(a.Code, a.Message))
+}
+
+// stale is for a create that is at the org already, perhaps with the values that
+// it had before an operator's edit.
+func stale(id salesforce.ID) store.Problem {
+	record := "a record"
+	if id != "" {
+		record = "record " + string(id)
+	}
+	return store.Problem{Code: codeKeyExists, Message: record + " carries the event's key: it was written before the edit or after it; look at its values, write an update where they are wrong, and drop this event"}
 }
 
 // byClass is the outcome of a record that was not written.
@@ -205,7 +236,7 @@ func (j *judge) worthOnce(a salesforce.Result) bool {
 
 // goneAlready reports whether a delete failed because an earlier sending of it worked.
 func (j *judge) goneAlready(r record, code string) bool {
-	if j.route.Operation != opDelete && j.route.Operation != opHardDelete || !r.Sent && !j.retried {
+	if j.route.Operation != opDelete && j.route.Operation != opHardDelete || (!r.Sent || r.OtherOrg) && !j.retried {
 		return false
 	}
 	return code == "ENTITY_IS_DELETED" || code == "INVALID_CROSS_REFERENCE_KEY" || code == "NOT_FOUND"

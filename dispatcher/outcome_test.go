@@ -152,11 +152,11 @@ func TestVerifier_BelievesAbsenceLateAndNotTooLate(t *testing.T) {
 		at   time.Duration
 		want bool
 	}{
-		{"the first look", store.Record{Seq: 1, SentAt: now}, 0, false},
-		{"within the window", store.Record{Seq: 1, SentAt: now}, window - time.Second, false},
-		{"after it", store.Record{Seq: 1, SentAt: now}, window, true},
+		{"the first look", store.Record{Seq: 1, FirstSent: now}, 0, false},
+		{"within the window", store.Record{Seq: 1, FirstSent: now}, window - time.Second, false},
+		{"after it", store.Record{Seq: 1, FirstSent: now}, window, true},
 		{"sent when nobody knows", store.Record{Seq: 1}, window, false},
-		{"sent too long ago", store.Record{Seq: 1, SentAt: now.Add(-absentWithin)}, window, false},
+		{"sent too long ago", store.Record{Seq: 1, FirstSent: now.Add(-absentWithin)}, window, false},
 	} {
 		if got := v.absent(tt.r, now.Add(tt.at)); got != tt.want {
 			t.Errorf("%s: absent = %v, want %v", tt.name, got, tt.want)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/outboxd/outboxd/event"
 	"github.com/outboxd/outboxd/salesforce"
@@ -41,6 +42,7 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 	cfg := d.config()
 	b := &batch{Attempt: a, judge: judge{cfg: cfg, route: a.Route, object: cfg.object(a.Route.Object), bulk: a.Kind == store.KindBulk}}
 	b.late = when == found
+	b.echo = max(0, cfg.REST.LateWindow-time.Since(d.began))
 	err := d.learn(ctx, b)
 	switch {
 	case err != nil && !isRefusal(err):
@@ -53,8 +55,7 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 	}
 	for _, c := range claimed {
 		if when == found {
-			c.Sent, c.Restored = true, false
-			c.SentKey, _ = readKeyNote(a.Note)
+			c = sentBy(a, c)
 		}
 		r, problem, err := d.record(ctx, b, c)
 		switch {
@@ -77,7 +78,7 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 // unfit is the outcome of an event that can't be sent as it stands. One that may
 // have been sent before, when it was fit, is not known to have had no effect.
 func (b *batch) unfit(r record, p store.Problem) store.Outcome {
-	if b.late && !b.repeats(r) {
+	if (b.late || r.Sent) && !b.repeats(r) {
 		return b.doubt(r, p)
 	}
 	return b.fail(r, p)

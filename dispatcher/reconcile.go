@@ -8,6 +8,8 @@ type Line struct {
 	// Loose is the normal form of that part of a whole row which the org surely
 	// echoes as it was sent; "" where Exact is no whole row.
 	Loose string
+	// Raw is a whole row of an event as it was sent; "" where Exact is no whole row.
+	Raw string
 }
 
 // Answer is a result row. Rows that say the same have the same Verdict.
@@ -26,7 +28,8 @@ type Match struct {
 
 // Reconcile tells for each event which result row is its own, by content: the
 // order of neither list means anything. Rows of equal content are
-// interchangeable. Where answers contradict each other, the first ones in the
+// interchangeable, unless they are those of events that were sent unlike and look
+// alike in the results only: there the rows must all say the same. Where answers contradict each other, the first ones in the
 // list stand: successes go first.
 //
 // What is left over is matched once more by what the org surely echoes, and
@@ -51,23 +54,48 @@ func exactly(sent []Line, answers []Answer, matches []Match) (left []int) {
 	// waiting holds the first event of each content, next the others behind it.
 	waiting := make(map[string]int32, len(sent))
 	next := make([]int32, len(sent))
+	unlike := make(map[string]bool)
 	for i := len(sent) - 1; i >= 0; i-- {
 		first, ok := waiting[sent[i].Exact]
-		if !ok {
+		switch {
+		case !ok:
 			first = -1
+		case sent[first].Raw != sent[i].Raw:
+			unlike[sent[i].Exact] = true
 		}
 		next[i], waiting[sent[i].Exact] = first, int32(i)
 	}
+	mixed := contradictory(answers, unlike)
 	for row := range answers {
-		event, ok := waiting[answers[row].Exact]
-		if !ok || event < 0 {
+		exact := answers[row].Exact
+		event, ok := waiting[exact]
+		if !ok || event < 0 || mixed[exact] {
 			left = append(left, row)
 			continue
 		}
-		matches[event].Row = row
-		waiting[answers[row].Exact] = next[event]
+		matches[event] = Match{Row: row, Shared: unlike[exact]}
+		waiting[exact] = next[event]
 	}
 	return left
+}
+
+// contradictory lists those contents whose rows do not all say the same.
+func contradictory(answers []Answer, contents map[string]bool) map[string]bool {
+	mixed := make(map[string]bool)
+	if len(contents) == 0 {
+		return mixed
+	}
+	says := make(map[string]string)
+	for _, a := range answers {
+		if !contents[a.Exact] {
+			continue
+		}
+		if verdict, ok := says[a.Exact]; ok && verdict != a.Verdict {
+			mixed[a.Exact] = true
+		}
+		says[a.Exact] = a.Verdict
+	}
+	return mixed
 }
 
 // group is what is left over under one key.

@@ -89,9 +89,7 @@ func (d *Dispatcher) putBack(ctx context.Context, a store.Attempt, claimed []sto
 		return d.giveBack(ctx, b, "the daemon was stopped")
 	}
 	for _, c := range claimed {
-		c.Sent = true
-		c.SentKey, _ = readKeyNote(a.Note)
-		b.records = append(b.records, record{Claimed: c})
+		b.records = append(b.records, record{Claimed: sentBy(a, c)})
 	}
 	return d.giveBack(ctx, b, "the daemon was stopped")
 }
@@ -105,8 +103,7 @@ func (d *Dispatcher) abandon(ctx context.Context, a store.Attempt, claimed []sto
 	sent := a.Phase >= store.PhaseClosing || a.Kind == store.KindREST
 	for _, c := range claimed {
 		if sent {
-			c.Sent = true
-			c.SentKey, _ = readKeyNote(a.Note)
+			c = sentBy(a, c)
 		}
 		b.settled = append(b.settled, b.unsent(record{Claimed: c}))
 	}
@@ -192,10 +189,12 @@ func (d *Dispatcher) isolate(ctx context.Context, a store.Attempt, claimed []sto
 	for _, c := range claimed {
 		r := record{Claimed: c}
 		if b.late {
-			r.Sent = true
-			r.SentKey, _ = readKeyNote(a.Note)
+			r.Claimed = sentBy(a, c)
 		}
 		if len(claimed) == 1 {
+			if r.Sent {
+				p.Message += "; a sending may have reached the org"
+			}
 			b.settled = append(b.settled, b.fail(r, p))
 			continue
 		}

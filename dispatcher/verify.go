@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,6 +165,12 @@ func (v *verifier) lookFor(ctx context.Context, g *doubts) error {
 		if !there && !(unique && v.absent(r, began)) {
 			continue
 		}
+		if there && r.Stale { // with which values, a person has to see
+			if err := v.show(ctx, r, []string{string(id)}); err != nil {
+				return err
+			}
+			continue
+		}
 		v.log.Info("event in doubt is verified", "seq", uint64(r.Seq), "object", g.object, "found", there)
 		if err := v.conclude(ctx, r.Seq, store.Resolution{Delivered: there, ID: string(id)}); err != nil {
 			return err
@@ -181,7 +188,7 @@ func (v *verifier) absent(r store.Record, began time.Time) bool {
 		v.since[r.Seq] = began
 		return false
 	}
-	return began.Sub(since) >= v.config().REST.LateWindow && !r.SentAt.IsZero() && time.Since(r.SentAt) < absentWithin
+	return began.Sub(since) >= v.config().REST.LateWindow && visible(r.FirstSent)
 }
 
 func (v *verifier) conclude(ctx context.Context, seq store.Seq, x store.Resolution) error {
@@ -223,12 +230,20 @@ func (v *verifier) search(ctx context.Context, g *doubts, searches *int) error {
 			continue
 		}
 		if ids := idsOf(rows); len(ids) > 0 {
-			if err := v.conclude(ctx, r.Seq, store.Resolution{Open: true, Matches: ids}); err != nil {
+			if err := v.show(ctx, r, ids); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// show puts before the operator what an event in doubt may have become.
+func (v *verifier) show(ctx context.Context, r store.Record, ids []string) error {
+	if slices.Equal(r.Matches, ids) {
+		return nil
+	}
+	return v.conclude(ctx, r.Seq, store.Resolution{Open: true, Matches: ids})
 }
 
 func idsOf(rows []salesforce.Record) (ids []string) {

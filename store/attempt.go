@@ -161,7 +161,8 @@ func (s *Store) Unfinished(ctx context.Context, term Term) ([]Attempt, error) {
 }
 
 // Events returns what an unfinished attempt still holds, in the order of its
-// claim; ErrNotFound if it is done or unknown.
+// claim; ErrNotFound if it is done or unknown. Of an event that can't be read any
+// more there is the Seq only.
 func (s *Store) Events(ctx context.Context, id AttemptID) ([]Claimed, error) {
 	var list []Claimed
 	work := s.clock.work()
@@ -172,6 +173,9 @@ func (s *Store) Events(ctx context.Context, id AttemptID) ([]Claimed, error) {
 		}
 		for _, seq := range a.seqs {
 			c, err := s.claimed(tx, seq, work)
+			if errors.Is(err, errDecode) {
+				c, err = Claimed{Seq: seq}, nil // Settle sets it aside
+			}
 			if err != nil {
 				return fmt.Errorf("event %d: %w", seq, err)
 			}
@@ -204,14 +208,18 @@ func (s *Store) claimed(tx *bolt.Tx, seq Seq, work time.Duration) (Claimed, erro
 func (s *Store) claimedOf(seq Seq, h *recHeader, n *note, work time.Duration) Claimed {
 	c := Claimed{
 		Seq: seq, Key: string(h.key), Source: string(h.source), Head: slices.Clone(h.head),
-		Payload: slices.Clone(h.payload), Age: work - h.work, Restored: seq < s.num.SentBelow,
+		Payload: slices.Clone(h.payload), Age: work - h.work, Restored: s.suspect(seq, n),
 	}
-	c.Sent = c.Restored
+	if c.Restored {
+		c.Sent, c.FirstSent = true, microTime(h.accepted)
+	}
 	if n == nil {
 		return c
 	}
-	c.Restored = c.Restored && n.Absent < s.num.SentBelow && !n.Sent
-	c.Sent, c.SentKey = n.Sent || c.Restored, n.SentKey
+	if n.Sent {
+		c.Sent, c.SentKey, c.FirstSent = true, n.SentKey, microTime(n.First)
+	}
+	c.Stale, c.OtherOrg = n.Stale, s.elsewhere(n)
 	c.Attempts = n.Attempts
 	if s.located(n) {
 		c.Target = n.Target

@@ -261,7 +261,7 @@ func (s *Store) located(n *note) bool {
 func (p *picker) take(e *entry, h *recHeader, n *note, size int) (taken, more bool) {
 	t := p.t
 	if h.expires != 0 && h.expires <= t.wall && (n == nil || !n.NoExpiry) {
-		p.err = t.failPending(e.seq, h, n, expired(h, n))
+		p.err = t.failPending(e.seq, h, n, t.expired(e.seq, h, n))
 		p.ended = append(p.ended, e)
 		return true, p.err == nil
 	}
@@ -336,9 +336,9 @@ func (t *txn) supersede(lane uint64, seq Seq) error {
 	return nil
 }
 
-func expired(h *recHeader, n *note) *Problem {
+func (t *txn) expired(seq Seq, h *recHeader, n *note) *Problem {
 	what := ", before it could be sent"
-	if n != nil && n.Sent {
+	if n != nil && n.Sent || t.s.suspect(seq, n) {
 		what = ", before it could be sent again; an earlier sending may have reached the org"
 	}
 	return &Problem{Code: "EXPIRED", Message: "expires_at was " + microTime(h.expires).Format(time.RFC3339) + what}

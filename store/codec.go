@@ -211,6 +211,9 @@ type note struct {
 	RESTOnly bool          `json:"o,omitempty"`
 	Sent     bool          `json:"t,omitempty"`
 	SentKey  string        `json:"tk,omitempty"`
+	First    int64         `json:"f,omitempty"`  // Sent: wall µs, since when the org may have seen it
+	OtherOrg bool          `json:"oo,omitempty"` // Sent: but not to the org of Orgs
+	Stale    bool          `json:"xs,omitempty"` // Sent: with another payload, which an edit replaced
 	Absent   Seq           `json:"ta,omitempty"` // SentBelow when it was found not to have arrived
 	Located  bool          `json:"l,omitempty"`  // Route and Target replace those of the record
 	Route    uint32        `json:"u,omitempty"`

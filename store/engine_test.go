@@ -382,19 +382,54 @@ func TestKeys_KnownThroughSlicesRunsAndCrashes(t *testing.T) {
 	mustCheck(t, s)
 }
 
+// A record that went bad on its way keeps no start from going on with the others
+// of its attempt.
+func TestEvents_AnUnreadableRecordIsSetAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	s := openAt(t, path, Options{})
+	putKeys(t, s, "a", "b")
+	term := mustHold(t, s)
+	claimAll(t, s, term, "a1")
+	garble(t, s, 2)
+	events, err := s.Events(t.Context(), "a1")
+	if err != nil || len(events) != 2 || events[0].Key != "a" || events[1].Seq != 2 {
+		t.Fatalf("Events = %+v, %v, want a, and the other one's number", events, err)
+	}
+	var back []Outcome
+	for _, c := range events {
+		back = append(back, Outcome{Seq: c.Seq, Verdict: Again})
+	}
+	if err := s.Settle(t.Context(), term, "a1", Settlement{Outcomes: back}); err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.Stuck(t.Context(), Filter{})
+	if err != nil || page.Total != 1 || page.Records[0].LastError.Code != "UNREADABLE" {
+		t.Fatalf("Stuck = %+v, %v, want the unreadable record", page, err)
+	}
+}
+
+// garble damages a stored record.
+func garble(t *testing.T, s *Store, seq Seq) {
+	t.Helper()
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		v := append([]byte(nil), tx.Bucket(bRec).Get(seqKey(seq))...)
+		v[len(v)-1] ^= 0xff
+		return tx.Bucket(bRec).Put(seqKey(seq), v)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.applied++ // memory is as of this commit too
+}
+
 // A record that went bad is listed and stops nobody else.
 func TestClaim_AnUnreadableRecordIsSetAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")
 	s := openAt(t, path, Options{})
 	putKeys(t, s, "a", "b", "c")
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		v := append([]byte(nil), tx.Bucket(bRec).Get(seqKey(2))...)
-		v[len(v)-1] ^= 0xff
-		return tx.Bucket(bRec).Put(seqKey(2), v)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	garble(t, s, 2)
 	events := claimAll(t, s, mustHold(t, s), "a1")
 	if len(events) != 2 || events[0].Key != "a" || events[1].Key != "c" {
 		t.Fatalf("claimed %+v, want a and c", events)

@@ -110,8 +110,12 @@ func keysUpTo(b *bolt.Bucket, now uint64, max int) (keys [][]byte) {
 }
 
 // sweepExpiry fails pending events that have expired. Those in flight are looked
-// at when they come back.
+// at when they come back, and those of a restored store once it is accepted: only
+// then it is known which of them may have been sent.
 func (t *txn) sweepExpiry() (bool, error) {
+	if t.facts.Restored {
+		return false, nil
+	}
 	b := t.tx.Bucket(bExpiry)
 	keys := keysUpTo(b, uint64(t.wall), sweepStep)
 	for _, k := range keys {
@@ -138,7 +142,7 @@ func (t *txn) expire(seq Seq) error {
 		return nil
 	}
 	t.wake = true
-	return t.failPending(seq, &x.h, x.n, expired(&x.h, x.n))
+	return t.failPending(seq, &x.h, x.n, t.expired(seq, &x.h, x.n))
 }
 
 // sweepDue deletes times that have passed and whose events are not waiting any

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
 
 // Retry makes a failed event pending again: attempts are counted anew, its age
-// begins now and its expiry falls away. With an Edit its payload is replaced.
+// begins now and its expiry falls away. With an Edit its payload is replaced, and
+// it is due once nothing of the old one can arrive any more (late window).
 // Errors: ErrNotFound, ErrTransition, ErrSuperseded, ErrConflict.
 func (s *Store) Retry(ctx context.Context, key string, m Move, e *Edit) (Record, error) {
 	return s.move(ctx, "retry", key, m, func(t *txn, x *moved) error { return t.retry(x, m, e) })
@@ -143,11 +145,28 @@ func (t *txn) retry(x *moved, m Move, e *Edit) error {
 		if e.Rev != x.n.Rev {
 			return ErrConflict
 		}
+		x.n.Stale = x.n.Stale || x.n.Sent || t.s.suspect(x.seq, x.n)
 		x.n.Edited, x.n.Payload, old = true, e.Payload, e.Old
 	}
 	x.n.Attempts, x.n.NoExpiry, x.n.Work = 0, true, t.work
 	x.n.RESTOnly, x.n.MaxBatch = false, 0
-	return t.backToPending(x, m, old)
+	due := t.now
+	if x.n.Edited {
+		due = max(due, t.heldUntil(x))
+	}
+	return t.backToPending(x, m, old, due)
+}
+
+// heldUntil is when the hold ends that an event puts on its lane; 0 without one.
+func (t *txn) heldUntil(x *moved) time.Duration {
+	if x.h.lane == 0 {
+		return 0
+	}
+	v := t.tx.Bucket(bLane).Get(pairKey(x.h.lane, x.seq))
+	if v == nil {
+		return 0
+	}
+	return decodeLane(v).hold
 }
 
 // notSuperseded checks that no follower of an event's lane was sent.
@@ -162,11 +181,12 @@ func (t *txn) notSuperseded(x *moved) error {
 	return nil
 }
 
-func (t *txn) backToPending(x *moved, m Move, old []byte) error {
+func (t *txn) backToPending(x *moved, m Move, old []byte, due time.Duration) error {
 	n := x.n
 	n.log(transition{At: t.wall, From: n.State, To: Pending, By: m.By, Old: old})
 	t.count(t.object(&x.h), n.State, Pending, 1)
-	n.State, n.Due, n.Since, n.Matches = Pending, t.now, 0, nil
+	n.State, n.Since, n.Matches = Pending, 0, nil
+	n.Due, n.DueWork = due, t.work+due-t.now
 	n.Move = m.ID
 	n.Rev++
 	if err := t.tx.Bucket(bStuck).Delete(seqKey(x.seq)); err != nil {
@@ -223,8 +243,8 @@ func (t *txn) resolve(x *moved, m Move, r Resolution) error {
 		if err := t.notSuperseded(x); err != nil {
 			return err
 		}
-		n.Sent, n.SentKey, n.Absent = false, "", t.num.SentBelow
-		return t.backToPending(x, m, nil)
+		n.Sent, n.SentKey, n.OtherOrg, n.First, n.Stale, n.Absent = false, "", false, 0, false, t.num.SentBelow
+		return t.backToPending(x, m, nil, t.now)
 	}
 	n.log(transition{At: t.wall, From: InDoubt, To: Delivered, By: m.By})
 	n.Move = m.ID

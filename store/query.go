@@ -206,7 +206,8 @@ func (r *reading) live(seq Seq, h *recHeader, n *note, full bool) Record {
 func (r *reading) noted(rec *Record, n *note, full bool) {
 	rec.Rev, rec.Attempts, rec.LastError, rec.Matches = n.Rev, n.Attempts, n.Error, n.Matches
 	rec.Kind, rec.AttemptID, rec.JobID, rec.SentAt = n.Kind, n.Attempt, n.Job, microTime(n.SentAt)
-	rec.SentKey, rec.OtherOrg = n.SentKey, n.Attempt != "" && n.Orgs != r.s.facts.Orgs
+	rec.FirstSent, rec.Stale = microTime(n.First), n.Stale
+	rec.SentKey, rec.OtherOrg = n.SentKey, r.s.elsewhere(n)
 	if !full {
 		return
 	}

@@ -196,16 +196,39 @@ func (t *txn) putNote(seq Seq, n *note) error {
 // org than that attempt's falls away.
 func (n *note) travelled(a *attempt) {
 	if n.Orgs != a.Orgs {
+		n.OtherOrg = n.OtherOrg || n.Sent
 		n.Orgs, n.Located, n.Route, n.Target = a.Orgs, false, 0, ""
 	}
 	n.Kind, n.Attempt, n.Job, n.SentAt = a.Kind, a.ID, a.JobID, unixMicro(a.StartedAt)
 }
 
-// sent notes that the org may have seen the event.
-func (n *note) sent(o *Outcome) {
-	if o.Sent {
-		n.Sent, n.SentKey = true, o.SentKey
+// sent notes that the org may have seen the event, and since when.
+func (t *txn) sent(a *attempt, o *Outcome, h *recHeader, n *note) {
+	if !o.Sent && o.Verdict != Doubt {
+		return
 	}
+	switch {
+	case t.s.suspect(o.Seq, n):
+		n.First = h.accepted
+	case !n.Sent:
+		n.First = unixMicro(a.StartedAt)
+	}
+	n.Sent = true
+	if o.Sent {
+		n.SentKey, n.OtherOrg = o.SentKey, o.OtherOrg
+	}
+}
+
+// elsewhere reports whether all that an event was in was at an org that the
+// outbox belonged to before.
+func (s *Store) elsewhere(n *note) bool {
+	return n.OtherOrg || n.Attempt != "" && n.Orgs != s.facts.Orgs
+}
+
+// suspect reports whether an event counts as sent only because the store came
+// from a backup.
+func (s *Store) suspect(seq Seq, n *note) bool {
+	return seq < s.num.SentBelow && (n == nil || !n.Sent && n.Absent < s.num.SentBelow)
 }
 
 func (t *txn) problem(n *note, p *Problem, id AttemptID) {
@@ -295,8 +318,7 @@ func (t *txn) stick(a *attempt, o *Outcome, h *recHeader, n *note) error {
 	}
 	n.Attempts++
 	n.travelled(a)
-	n.sent(o)
-	n.Sent = n.Sent || o.Verdict == Doubt
+	t.sent(a, o, h, n)
 	n.Matches = o.Matches
 	state := Failed
 	if o.Verdict == Doubt {
@@ -380,7 +402,7 @@ func (t *txn) again(a *attempt, o *Outcome, h *recHeader, n *note) error {
 		n.MaxBatch = 0
 	}
 	n.RESTOnly = n.RESTOnly || o.RESTOnly
-	n.sent(o)
+	t.sent(a, o, h, n)
 	if o.Verdict == Reroute {
 		route, err := t.routeID(o.Route)
 		if err != nil {

@@ -180,6 +180,9 @@ type Claimed struct {
 	Age        time.Duration // since acceptance (or the operator's retry), pauses not counted
 	Sent       bool          // an earlier attempt may have reached the org
 	SentKey    string        // what made that sending recognisable, as Outcome.SentKey said
+	FirstSent  time.Time     // Sent: since when the org may have seen it
+	Stale      bool          // Sent: with a payload that an edit has replaced since
+	OtherOrg   bool          // Sent: only to an org that the outbox belonged to before
 	Restored   bool          // Sent only because the store came from a backup
 	Target     string        // record Id that a query found, stored before the write
 	FirstError *Problem      // last error so far, nil if none
@@ -227,6 +230,7 @@ type Outcome struct {
 	RESTOnly bool          // Again: a job can't carry it
 	Sent     bool          // the org may have seen it; kept with the event, whatever the verdict
 	SentKey  string        // with Sent: what makes that sending recognisable, as a field that carried the key
+	OtherOrg bool          // with Sent: it was to another org only, as Claimed said
 
 	// Hold keeps the followers of its lane back for this long, whatever
 	// becomes of the event itself (late window). Any verdict.
@@ -302,8 +306,10 @@ type Record struct {
 	JobID      string
 	ID         string // delivered: the record's
 	Created    bool
-	SentKey    string // in doubt: what made the sending recognisable, as Outcome.SentKey said
-	OtherOrg   bool   // its sending, and ID, were at an org that the outbox belonged to before
+	FirstSent  time.Time // in doubt: since when the org may have seen it
+	Stale      bool      // in doubt: the org may have seen a payload that an edit has replaced
+	SentKey    string    // in doubt: what made the sending recognisable, as Outcome.SentKey said
+	OtherOrg   bool      // its sending, and ID, were at an org that the outbox belonged to before
 	LastError  *LastError
 	Matches    []string // in doubt
 	Reason     Reason   // stuck, else ""

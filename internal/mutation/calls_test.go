@@ -39,7 +39,7 @@ var calls = []mutant{
 	},
 	{
 		guard: "what a start finds of a call may have been sent", does: "it counts as not sent",
-		edits: []edit{{"dispatcher/prepare.go", "if when == found {\n\t\t\tc.Sent", "if when == gone {\n\t\t\tc.Sent"}},
+		edits: []edit{{"dispatcher/prepare.go", "if when == found {\n\t\t\tc = sentBy", "if when == gone {\n\t\t\tc = sentBy"}},
 		test:  "dispatcher TestRestart_WhatMayHaveBeenSentIsInDoubt",
 	},
 	{
@@ -69,7 +69,7 @@ var calls = []mutant{
 	},
 	{
 		guard: "already deleted is done only if it was sent before", does: "it always is",
-		edits: []edit{{"dispatcher/outcome.go", "!r.Sent && !j.retried {\n\t\treturn false", "code == \"\" {\n\t\treturn false"}},
+		edits: []edit{{"dispatcher/outcome.go", "(!r.Sent || r.OtherOrg) && !j.retried {\n\t\treturn false", "code == \"\" {\n\t\treturn false"}},
 		test:  "dispatcher TestJudge_Answer",
 	},
 	{
@@ -79,12 +79,12 @@ var calls = []mutant{
 	},
 	{
 		guard: "a failure at the limit of attempts stays sent", does: "the sending is forgotten",
-		edits: []edit{{"dispatcher/outcome.go", "\to.Sent, o.SentKey = true, j.keyField\n\treturn o", "\tif o.Verdict == store.Again {\n\t\to.Sent, o.SentKey = true, j.keyField\n\t}\n\treturn o"}},
+		edits: []edit{{"dispatcher/outcome.go", "\to.Sent, o.SentKey, o.OtherOrg = true, j.keyField, false\n\treturn o", "\tif o.Verdict == store.Again {\n\t\to.Sent, o.SentKey = true, j.keyField\n\t}\n\treturn o"}},
 		test:  "dispatcher TestAmbiguous_AtTheLimitStaysSent",
 	},
 	{
 		guard: "a failed event keeps that it was sent", does: "the store forgets it",
-		edits: []edit{{"store/settle.go", "\tn.travelled(a)\n\tn.sent(o)\n\tn.Sent = n.Sent ||", "\tn.travelled(a)\n\tn.Sent = n.Sent ||"}},
+		edits: []edit{{"store/settle.go", "\tn.travelled(a)\n\tt.sent(a, o, h, n)\n\tn.Matches", "\tn.travelled(a)\n\tn.Sent = n.Sent || o.Verdict == Doubt\n\tn.Matches"}},
 		test:  "store TestConformance/Settle_AFailureStaysSent",
 	},
 	{
@@ -159,7 +159,7 @@ var calls = []mutant{
 	},
 	{
 		guard: "a sending is never forgotten", does: "the newest try alone counts",
-		edits: []edit{{"store/settle.go", "\tif o.Sent {\n\t\tn.Sent, n.SentKey = true, o.SentKey\n\t}\n", "\tn.Sent, n.SentKey = o.Sent, o.SentKey\n"}},
+		edits: []edit{{"store/settle.go", "\tif !o.Sent && o.Verdict != Doubt {\n\t\treturn\n\t}\n", "\tif !o.Sent && o.Verdict != Doubt {\n\t\tn.Sent = false\n\t\treturn\n\t}\n"}},
 		test:  "store TestConformance/Settle_SentIsNeverForgotten",
 	},
 	{
@@ -199,8 +199,58 @@ var calls = []mutant{
 	},
 	{
 		guard: "and while a deleted record can be seen", does: "it is believed for ever",
-		edits: []edit{{"dispatcher/verify.go", " && time.Since(r.SentAt) < absentWithin", ""}},
+		edits: []edit{{"dispatcher/verify.go", " && visible(r.FirstSent)", ""}},
 		test:  "dispatcher TestVerifier_BelievesAbsenceLateAndNotTooLate",
+	},
+	{
+		guard: "of its first sending", does: "the newest attempt counts, sent or not",
+		edits: []edit{{"store/settle.go", "case !n.Sent:\n\t\tn.First =", "default:\n\t\tn.First ="}},
+		test:  "store TestConformance/Settle_TheFirstSendingIsKept",
+	},
+	{
+		guard: "a create is not repeated once a deleted record can't be seen any more", does: "what is not found was never written",
+		edits: []edit{{"dispatcher/match.go", "case r.Sent && !visible(r.FirstSent):", "case r.Sent && r.FirstSent.IsZero() && r.Restored:"}},
+		test:  "dispatcher TestConfirm_AbsenceIsBelievedWhileADeletedRecordCanBeSeen",
+	},
+	{
+		guard: "what a sending was recognised by stays", does: "an attempt that sent nothing renews it",
+		edits: []edit{{"dispatcher/outcome.go", "if !c.Sent || c.Restored {\n\t\tc.SentKey", "{\n\t\tc.SentKey"}},
+		test:  "dispatcher TestSentKey_StaysThatOfTheFirstSending",
+	},
+	{
+		guard: "what was sent and is refused now before the call is in doubt", does: "it counts as failed",
+		edits: []edit{{"dispatcher/prepare.go", "if (b.late || r.Sent) && !b.repeats(r) {", "if b.late && !b.repeats(r) {"}},
+		test:  "dispatcher TestUnfit_WhatWasSentBeforeIsInDoubt",
+	},
+	{
+		guard: "a create that was there before its edit is not delivered", does: "its key is enough",
+		edits: []edit{{"dispatcher/match.go", "case r.Sent && there && r.Stale:", "case r.Sent && there && r.Stale && id == \"\":"}},
+		test:  "dispatcher TestEdit_OfACreateThatWasSent",
+	},
+	{
+		guard: "an edit waits until what it replaces can't arrive any more", does: "it is due at once",
+		edits: []edit{{"store/operator.go", "due = max(due, t.heldUntil(x))", "due = max(due, 0)"}},
+		test:  "store TestConformance/Retry_AnEditWaitsForTheLateWindow",
+	},
+	{
+		guard: "followers wait for what a restored outbox sent", does: "its late window is over",
+		edits: []edit{{"dispatcher/outcome.go", "case r.Restored:\n\t\to.Hold = j.echo", "case r.Restored:\n\t\to.Hold = 0"}},
+		test:  "dispatcher TestRestored_FollowersWaitForWhatMayStillArrive",
+	},
+	{
+		guard: "nothing of a restored outbox expires before it is accepted", does: "it does",
+		edits: []edit{{"store/expire.go", "if t.facts.Restored {", "if t.facts.Restored && t.wall == 0 {"}},
+		test:  "dispatcher TestRestored_ExpiryWaitsForTheOperator",
+	},
+	{
+		guard: "gone already at this org is not the doing of another one", does: "any sending will do",
+		edits: []edit{{"dispatcher/outcome.go", "(!r.Sent || r.OtherOrg) && !j.retried", "!r.Sent && !j.retried"}},
+		test:  "dispatcher TestOtherOrg_ADeleteThereIsNoneHere",
+	},
+	{
+		guard: "and stays so until it is sent here", does: "any attempt here counts",
+		edits: []edit{{"store/settle.go", "n.OtherOrg = n.OtherOrg || n.Sent", "n.OtherOrg = false"}, {"store/settle.go", "n.SentKey, n.OtherOrg = o.SentKey, o.OtherOrg", "n.SentKey = o.SentKey"}},
+		test:  "store TestConformance/Resume_WhatWasSentToTheOldOrgOnly",
 	},
 	{
 		guard: "and only of a unique field", does: "any field that carried the key will do",

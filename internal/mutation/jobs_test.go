@@ -67,8 +67,13 @@ var jobs = []mutant{
 	},
 	{
 		guard: "rows are matched by content, not by their order (rule 3)", does: "the first row is the first event's",
-		edits: []edit{{"dispatcher/reconcile.go", "event, ok := waiting[answers[row].Exact]", "event, ok := int32(row), row < len(sent)"}},
+		edits: []edit{{"dispatcher/reconcile.go", "event, ok := waiting[exact]", "event, ok := int32(row), row < len(sent)"}},
 		test:  "dispatcher TestReconcile_EachEventItsOwnRow",
+	},
+	{
+		guard: "events sent unlike that look alike in the results must all have fared alike", does: "their rows are dealt out",
+		edits: []edit{{"dispatcher/reconcile.go", "!ok || event < 0 || mixed[exact]", "!ok || event < 0"}, {"dispatcher/reconcile.go", "mixed := contradictory(answers, unlike)", "_ = contradictory(answers, unlike)"}},
+		test:  "dispatcher TestResults_WithoutTheColumnThatTellsRowsApart",
 	},
 	{
 		guard: "left over rows tell only where they say the same (rule 3)", does: "any outcome will do",

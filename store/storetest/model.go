@@ -64,6 +64,8 @@ type entry struct {
 	claimed                bool          // ever
 	wasDue                 bool          // NotBefore has come once, whatever the wall clock did since
 	bornAge                time.Duration // of acceptance or the last retry
+	edited                 bool
+	mayWait                time.Duration // an engine may keep an edit back until then
 	readyMin, readyMax     time.Duration // when it came due, on the clock of ages
 	ended                  time.Duration
 	id                     string
@@ -187,7 +189,7 @@ func (m *model) claimable(e *entry, kind store.Kind) sure {
 		return no
 	}
 	s := m.held(e)
-	if m.wall.Before(e.NotBefore) {
+	if m.wall.Before(e.NotBefore) || e.mayWait > m.now {
 		s = min(s, maybe)
 	}
 	if kind == store.KindBulk {
@@ -361,13 +363,19 @@ func (m *model) superseded(e *entry) sure {
 // retry is the operator's move from failed to pending.
 func (m *model) retry(e *entry, edit *store.Edit) {
 	if edit != nil {
-		e.Payload = edit.Payload
+		e.Payload, e.edited = edit.Payload, true
 	}
 	e.ExpiresAt = time.Time{}
 	e.minCharged, e.maxCharged, e.bornAge, e.readyMin = 0, 0, m.ages, m.ages
 	e.problemSure = false
 	e.loosen()
 	m.requeue(e, 0)
+	for _, h := range m.holds {
+		if e.edited && h.lane == e.Lane && h.seq == e.seq {
+			e.due, e.mayWait = max(e.due, h.end), max(e.mayWait, h.latest)
+			e.readyMax = max(e.readyMax, m.ages+h.latest-m.now)
+		}
+	}
 }
 
 func (m *model) drop(e *entry) {

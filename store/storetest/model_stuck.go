@@ -131,7 +131,7 @@ func (m *model) nextDue() (wait time.Duration, found, waits bool) {
 		if e.state != store.Pending {
 			continue
 		}
-		d := max(e.due-m.now, e.NotBefore.Sub(m.wall), 0)
+		d := max(e.due-m.now, e.mayWait-m.now, e.NotBefore.Sub(m.wall), 0)
 		if e.wasDue && m.wall.Before(e.NotBefore) {
 			continue
 		}

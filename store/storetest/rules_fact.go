@@ -9,6 +9,7 @@ var factRules = []rule{
 	{name: "SetOrg_TheFirstIsRecorded", test: orgRecorded},
 	{name: "SetOrg_AnotherNeedsTheOperator", test: orgChanged},
 	{name: "Resume_WhatWasFoundAtTheOldOrgIsForgotten", test: orgForgets},
+	{name: "Resume_WhatWasSentToTheOldOrgOnly", test: orgSent},
 	{name: "Resume_WithoutNeedChangesNothing", test: resumeIdle},
 }
 
@@ -133,6 +134,28 @@ func orgForgets(r *rig) {
 		if rec := r.get(key); rec.OtherOrg != other {
 			r.Errorf("%s: of another org = %v; want %v", key, rec.OtherOrg, other)
 		}
+	}
+}
+
+// orgSent: an attempt that sends nothing does not make a sending to the org of
+// before one to the present org.
+func orgSent(r *rig) {
+	r.setOrg("00DA")
+	r.put(ev("a", upsert, ""))
+	r.run(spec(upsert), store.Outcome{Verdict: store.Again, Sent: true}, "a")
+	r.setOrg("00DB")
+	if err := r.Resume(r.ctx, "ada", store.Acceptance{Org: true}); err != nil {
+		r.Fatalf("Resume(accept org) = %v", err)
+	}
+	for range 2 {
+		if c := r.run(spec(upsert), store.Outcome{Verdict: store.Again, Sent: true, OtherOrg: true}, "a")[0]; !c.Sent || !c.OtherOrg {
+			r.Errorf("claimed = sent %v, to another org %v; want both", c.Sent, c.OtherOrg)
+		}
+		r.reopen()
+	}
+	r.run(spec(upsert), store.Outcome{Verdict: store.Again, Sent: true}, "a")
+	if c := r.run(spec(upsert), delivered("003A"), "a")[0]; !c.Sent || c.OtherOrg {
+		r.Errorf("claimed = sent %v, to another org %v; want it sent to this one too", c.Sent, c.OtherOrg)
 	}
 }
 

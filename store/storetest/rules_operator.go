@@ -11,6 +11,8 @@ var operatorRules = []rule{
 	{name: "Retry_ExpiryFallsAway", test: retryExpiry},
 	{name: "Retry_TheSameMoveOnce", test: retryOnce},
 	{name: "Retry_WithAnEdit", test: retryEdit},
+	{name: "Retry_AnEditWaitsForTheLateWindow", test: retryEditLate},
+	{name: "Settle_TheFirstSendingIsKept", test: sentSince},
 	{name: "Retry_AnEditOfAnOldRevisionIsAConflict", test: retryConflict},
 	{name: "Retry_SupersededByAFollower", test: retrySuperseded},
 	{name: "Retry_SupersededForEver", test: retrySupersededLater},
@@ -102,6 +104,48 @@ func retryEdit(r *rig) {
 	}
 	_, events := r.claimKeys(spec(upsert), "a")
 	r.wantEqual("claimed payload", string(events[0].Payload), `{"LastName":"b"}`)
+}
+
+// retryEditLate: what was sent may still arrive, and would put the old values
+// over the new ones. What is repeated as it was need not wait.
+func retryEditLate(r *rig) {
+	late := failed("TRANSPORT")
+	late.Sent, late.Hold = true, lateWindow
+	r.put(ev("a", upsert, "contact/1"), ev("b", upsert, "contact/2"))
+	r.run(spec(upsert), late, "a", "b")
+	if _, err := r.Retry(r.ctx, "a", r.move(), nil); err != nil {
+		r.Fatalf("Retry = %v", err)
+	}
+	edit := &store.Edit{Payload: []byte(`{"LastName":"b"}`), Rev: r.get("b").Rev}
+	if _, err := r.Retry(r.ctx, "b", r.move(), edit); err != nil {
+		r.Fatalf("Retry with an edit = %v", err)
+	}
+	_, events := r.claimKeys(spec(upsert), "a")
+	if c := events[0]; !c.Sent || c.Stale || c.FirstSent.IsZero() {
+		r.Errorf("claimed = sent %v, stale %v, since %v; want sent, and not stale", c.Sent, c.Stale, c.FirstSent)
+	}
+	r.reopen()
+	r.claimKeys(spec(upsert))
+	r.clock.Advance(lateWindow + grain)
+	_, events = r.claimKeys(spec(upsert), "b")
+	if c := events[0]; !c.Sent || !c.Stale {
+		r.Errorf("claimed = sent %v, stale %v; want both", c.Sent, c.Stale)
+	}
+}
+
+// sentSince: the org may have seen an event since its first sending, whatever
+// attempts that sent nothing came after it.
+func sentSince(r *rig) {
+	r.put(ev("a", upsert, "contact/1"))
+	again := store.Outcome{Verdict: store.Again, Sent: true}
+	r.run(spec(upsert), again, "a")
+	first := r.get("a").SentAt
+	for range 2 {
+		r.clock.Advance(time.Hour)
+		if c := r.run(spec(upsert), again, "a")[0]; !c.FirstSent.Equal(first) {
+			r.Errorf("claimed = sent since %v; want %v", c.FirstSent, first)
+		}
+	}
 }
 
 func retryConflict(r *rig) {

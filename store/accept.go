@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -331,7 +332,7 @@ func (g *group) storeKeys() error {
 	}
 	t.post = append(t.post, func() {
 		if fresh {
-			t.s.keys.slices = append(t.s.keys.slices, sl)
+			t.s.keys.add(sl)
 		}
 		sl.last = last
 		for _, a := range g.added {
@@ -356,13 +357,15 @@ func (t *txn) closeSlice(sl *slice, last Seq) error {
 	return edited.put(t.tx)
 }
 
-// sortRuns takes up at open the slices whose runs were not written.
+// sortRuns takes up at open the slices whose runs were not written, and builds
+// the filters of the others.
 func (s *Store) sortRuns() {
-	for _, sl := range s.keys.slices {
-		if sl.closed && sl.keys != nil {
+	for _, sl := range slices.Clone(s.keys.logged) { // which shrinks meanwhile
+		if sl.closed {
 			s.sortRun(sl)
 		}
 	}
+	s.wg.Go(s.filterRuns)
 }
 
 // sortRun writes the run of a closed slice: sorted beside the writer, so that no
@@ -370,18 +373,26 @@ func (s *Store) sortRuns() {
 // open tries again.
 func (s *Store) sortRun(sl *slice) {
 	s.wg.Go(func() {
-		run, bloom := buildRun(sl.first, sl.keys)
+		run, filter := buildRun(sl.first, sl.keys)
 		err := s.update(context.Background(), func(t *txn) error {
 			t.changed = true
-			return t.putRun(sl, run, bloom)
+			return t.putRun(sl, run, filter)
 		})
 		if err != nil {
 			s.log.Warn("key run not written; its log stays", "seq", uint64(sl.first), "err", err)
+			return
 		}
+		s.filterRuns()
 	})
 }
 
-func (t *txn) putRun(sl *slice, run []byte, bloom []uint64) error {
+func (s *Store) filterRuns() {
+	if err := s.buildFilters(); err != nil && !errors.Is(err, ErrClosed) {
+		s.log.Warn("key runs are searched without a filter", "err", err)
+	}
+}
+
+func (t *txn) putRun(sl *slice, run []byte, f keyFilter) error {
 	if err := t.tx.Bucket(bKrun).Put(seqKey(sl.first), run); err != nil {
 		return err
 	}
@@ -390,7 +401,7 @@ func (t *txn) putRun(sl *slice, run []byte, bloom []uint64) error {
 	}
 	edited := *sl
 	edited.keys = nil
-	t.post = append(t.post, func() { sl.keys, sl.bloom = nil, bloom })
+	t.post = append(t.post, func() { t.s.keys.written(sl, f) })
 	return edited.put(t.tx)
 }
 

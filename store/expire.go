@@ -287,18 +287,16 @@ func (t *txn) forget(sl *slice) error {
 		return err
 	}
 	if len(keep) == 0 {
-		t.post = append(t.post, func() {
-			t.s.keys.slices = slices.DeleteFunc(t.s.keys.slices, func(x *slice) bool { return x == sl })
-		})
+		t.post = append(t.post, func() { t.s.keys.drop(sl) })
 		return errors.Join(t.tx.Bucket(bKrun).Delete(seqKey(sl.first)), t.tx.Bucket(bSlice).Delete(seqKey(sl.first)))
 	}
-	run, bloom := buildRun(sl.first, keep)
+	run, _ := buildRun(sl.first, keep) // its filter may say perhaps of those that left
 	if err := t.tx.Bucket(bKrun).Put(seqKey(sl.first), run); err != nil {
 		return err
 	}
 	edited := *sl
 	edited.lastEnd, edited.tally = t.now, tally
-	t.post = append(t.post, func() { sl.lastEnd, sl.tally, sl.bloom = edited.lastEnd, tally, bloom })
+	t.post = append(t.post, func() { sl.lastEnd, sl.tally = edited.lastEnd, tally })
 	return edited.put(t.tx)
 }
 

@@ -2,9 +2,12 @@ package store
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"slices"
 	"sort"
 	"time"
@@ -25,14 +28,13 @@ const (
 	sliceKeys  = 1 << 16 // events of a slice at most
 	sliceParts = 16      // a slice spans at most this part of the dedup window
 	runEntry   = 20      // hash and 4 bytes of seq less the slice's first
-	bloomBits  = 10      // a key
-	bloomProbe = 7
+	groupRuns  = 16      // runs that share a filter
 )
 
 // slice is a range of seqs whose keys and receipts leave together. Its keys
 // are in memory, logged by commit, until it is closed and they are written as
-// one sorted run, which a Bloom filter in memory stands before. Random keys so
-// cost a lookup and no page of their own.
+// one sorted run, which a filter in memory stands before. Random keys so cost a
+// lookup and no page of their own.
 type slice struct {
 	first, last Seq
 	opened      time.Duration // store time
@@ -40,8 +42,7 @@ type slice struct {
 	closed      bool
 	tally       map[uint32]Counts // its receipts, by route
 
-	keys  map[keyHash]Seq // until the run is written
-	bloom []uint64
+	keys map[keyHash]Seq // until the run is written
 }
 
 // sliceRec is a slice on disk.
@@ -64,7 +65,17 @@ func (s *slice) put(tx *bolt.Tx) error {
 // keyIndex answers which event has a key. Only the writer changes it; readers
 // hold the store's lock.
 type keyIndex struct {
-	slices []*slice // by first seq; the last one is open
+	slices []*slice    // by first seq; the last one is open
+	logged []*slice    // of these, those whose keys are in memory
+	groups []*runGroup // the others, by first seq
+}
+
+// runGroup is neighbours whose runs share a filter: what asks for a new key
+// costs a look a group and not one a run. Filters live in memory only; until one
+// is built the runs are searched without.
+type runGroup struct {
+	slices []*slice
+	filter keyFilter
 }
 
 func (x *keyIndex) open() *slice {
@@ -85,27 +96,107 @@ func (x *keyIndex) of(s Seq) *slice {
 
 // lookup finds the event of a key, newest slices first.
 func (x *keyIndex) lookup(tx *bolt.Tx, h keyHash) (Seq, bool) {
-	for i := len(x.slices) - 1; i >= 0; i-- {
-		sl := x.slices[i]
-		if sl.keys != nil {
-			if s, ok := sl.keys[h]; ok {
+	for _, sl := range slices.Backward(x.logged) {
+		if s, ok := sl.keys[h]; ok {
+			return s, true
+		}
+	}
+	for _, g := range slices.Backward(x.groups) {
+		if !g.filter.has(h) {
+			continue
+		}
+		for _, sl := range slices.Backward(g.slices) {
+			if s, ok := searchRun(tx.Bucket(bKrun).Get(seqKey(sl.first)), sl.first, h); ok {
 				return s, true
 			}
-			continue
-		}
-		if !bloomHas(sl.bloom, h) {
-			continue
-		}
-		if s, ok := searchRun(tx.Bucket(bKrun).Get(seqKey(sl.first)), sl.first, h); ok {
-			return s, true
 		}
 	}
 	return 0, false
 }
 
+// add takes in a slice that is newer than all others.
+func (x *keyIndex) add(sl *slice) {
+	x.slices = append(x.slices, sl)
+	if sl.keys != nil {
+		x.logged = append(x.logged, sl)
+		return
+	}
+	x.groups = append(x.groups, &runGroup{slices: []*slice{sl}})
+}
+
+// written says that a slice's run is on disk, and what its filter is.
+func (x *keyIndex) written(sl *slice, f keyFilter) {
+	sl.keys = nil
+	x.logged = without(x.logged, sl)
+	at, _ := slices.BinarySearchFunc(x.groups, sl.first, func(g *runGroup, s Seq) int { return cmp.Compare(g.slices[0].first, s) })
+	x.groups = slices.Insert(x.groups, at, &runGroup{slices: []*slice{sl}, filter: f})
+}
+
+// drop forgets a slice and its keys.
+func (x *keyIndex) drop(sl *slice) {
+	x.slices, x.logged = without(x.slices, sl), without(x.logged, sl)
+	for _, g := range x.groups {
+		g.slices = without(g.slices, sl)
+	}
+	x.groups = slices.DeleteFunc(x.groups, func(g *runGroup) bool { return len(g.slices) == 0 })
+}
+
+func without(list []*slice, sl *slice) []*slice {
+	return slices.DeleteFunc(list, func(x *slice) bool { return x == sl })
+}
+
+// unfiltered returns slices that want a filter of their own: groupRuns
+// neighbours that have none in common yet, or fewer that have none at all. nil
+// says that none do.
+func (x *keyIndex) unfiltered() []*slice {
+	var single, bare []*slice
+	for _, g := range x.groups {
+		if len(g.slices) == 1 {
+			single = append(single, g.slices[0])
+		}
+		if g.filter == nil {
+			bare = append(bare, g.slices...)
+		}
+		if len(single) == groupRuns {
+			return single
+		}
+	}
+	return bare
+}
+
+// join puts slices, those of them that are still there, behind one filter.
+func (x *keyIndex) join(list []*slice, f keyFilter) {
+	var here []*slice
+	for _, sl := range list {
+		if x.of(sl.first) == sl {
+			here = append(here, sl)
+		}
+	}
+	for _, g := range x.groups {
+		g.slices = slices.DeleteFunc(g.slices, func(sl *slice) bool { return slices.Contains(here, sl) })
+	}
+	x.groups = slices.DeleteFunc(x.groups, func(g *runGroup) bool { return len(g.slices) == 0 })
+	if len(here) == 0 {
+		return
+	}
+	x.groups = append(x.groups, &runGroup{slices: here, filter: f})
+	slices.SortFunc(x.groups, func(a, b *runGroup) int { return cmp.Compare(a.slices[0].first, b.slices[0].first) })
+}
+
+// searchRun looks a key up in a sorted run. Keys are hashes, so where one stands
+// is known to within some dozens; from there the steps double.
 func searchRun(run []byte, first Seq, h keyHash) (Seq, bool) {
 	n := len(run) / runEntry
-	i := sort.Search(n, func(i int) bool { return bytes.Compare(run[i*runEntry:i*runEntry+16], h[:]) >= 0 })
+	less := func(i int) bool { return bytes.Compare(run[i*runEntry:i*runEntry+16], h[:]) < 0 }
+	guess, _ := bits.Mul64(binary.BigEndian.Uint64(h[:8]), uint64(n))
+	lo, hi := int(guess), int(guess)
+	for step := 64; lo > 0 && !less(lo-1); step *= 2 {
+		hi, lo = lo, max(lo-step, 0)
+	}
+	for step := 64; hi < n && less(hi); step *= 2 {
+		lo, hi = hi, min(hi+step, n)
+	}
+	i := lo + sort.Search(hi-lo, func(i int) bool { return !less(lo + i) })
 	if i == n || !bytes.Equal(run[i*runEntry:i*runEntry+16], h[:]) {
 		return 0, false
 	}
@@ -113,47 +204,31 @@ func searchRun(run []byte, first Seq, h keyHash) (Seq, bool) {
 }
 
 // buildRun sorts keys into a run and its filter.
-func buildRun(first Seq, keys map[keyHash]Seq) (run []byte, bloom []uint64) {
-	sorted := make([]keyHash, 0, len(keys))
-	bloom = make([]uint64, (len(keys)*bloomBits+63)/64+1)
-	for h := range keys {
-		sorted = append(sorted, h)
-		bloomAdd(bloom, h)
+func buildRun(first Seq, keys map[keyHash]Seq) (run []byte, f keyFilter) {
+	type entry struct {
+		high, low uint64
+		offset    uint32
 	}
-	slices.SortFunc(sorted, func(a, b keyHash) int { return bytes.Compare(a[:], b[:]) })
+	sorted := make([]entry, 0, len(keys))
+	f = newKeyFilter(len(keys))
+	for h, seq := range keys {
+		sorted = append(sorted, entry{binary.BigEndian.Uint64(h[:8]), binary.BigEndian.Uint64(h[8:]), uint32(seq - first)})
+		f.add(h)
+	}
+	slices.SortFunc(sorted, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.high, b.high), cmp.Compare(a.low, b.low))
+	})
 	run = make([]byte, 0, len(sorted)*runEntry)
-	for _, h := range sorted {
-		run = append(run, h[:]...)
-		run = binary.BigEndian.AppendUint32(run, uint32(keys[h]-first))
+	for _, e := range sorted {
+		run = binary.BigEndian.AppendUint64(run, e.high)
+		run = binary.BigEndian.AppendUint64(run, e.low)
+		run = binary.BigEndian.AppendUint32(run, e.offset)
 	}
-	return run, bloom
+	return run, f
 }
 
-// Keys are hashes, so their own bits serve as the filter's hash functions.
-func bloomAt(f []uint64, h keyHash, i int) (int, uint64) {
-	a, b := binary.LittleEndian.Uint64(h[:8]), binary.LittleEndian.Uint64(h[8:])
-	n := (a + uint64(i)*(b|1)) % uint64(len(f)*64)
-	return int(n / 64), 1 << (n % 64)
-}
-
-func bloomAdd(f []uint64, h keyHash) {
-	for i := range bloomProbe {
-		w, m := bloomAt(f, h, i)
-		f[w] |= m
-	}
-}
-
-func bloomHas(f []uint64, h keyHash) bool {
-	for i := range bloomProbe {
-		if w, m := bloomAt(f, h, i); f[w]&m == 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// loadKeys rebuilds the index from disk: filters from the runs, maps from the
-// logs of slices that have no run yet.
+// loadKeys rebuilds the index from disk: maps from the logs of slices that have
+// no run yet. The filters before the runs come later, from buildFilters.
 func loadKeys(tx *bolt.Tx, next Seq) (*keyIndex, error) {
 	x := &keyIndex{}
 	err := tx.Bucket(bSlice).ForEach(func(k, v []byte) error {
@@ -171,27 +246,17 @@ func loadKeys(tx *bolt.Tx, next Seq) (*keyIndex, error) {
 		if !sl.closed {
 			sl.last = max(next-1, sl.first-1)
 		}
-		x.slices = append(x.slices, sl)
-		if rec.Run {
-			run := tx.Bucket(bKrun).Get(k)
-			if len(run)%runEntry != 0 {
-				return fmt.Errorf("keys of slice %d: %w", seqOf(k), errDecode)
+		if !rec.Run {
+			if err := sl.loadLog(tx); err != nil {
+				return err
 			}
-			sl.bloom = runBloom(run)
-			return nil
+		} else if len(tx.Bucket(bKrun).Get(k))%runEntry != 0 {
+			return fmt.Errorf("keys of slice %d: %w", seqOf(k), errDecode)
 		}
-		return sl.loadLog(tx)
+		x.add(sl)
+		return nil
 	})
 	return x, err
-}
-
-func runBloom(run []byte) []uint64 {
-	n := len(run) / runEntry
-	f := make([]uint64, (n*bloomBits+63)/64+1)
-	for i := range n {
-		bloomAdd(f, keyHash(run[i*runEntry:]))
-	}
-	return f
 }
 
 func (s *slice) loadLog(tx *bolt.Tx) error {
@@ -209,4 +274,66 @@ func (s *slice) loadLog(tx *bolt.Tx) error {
 		}
 		return nil
 	})
+}
+
+// buildFilters builds, beside the writer, the filters that runs want. Without
+// them lookups are slower and no less right, so an error only ends it.
+func (s *Store) buildFilters() error {
+	s.filtering.Lock()
+	defer s.filtering.Unlock()
+	for {
+		var list []*slice
+		err := s.submit(context.Background(), &op{look: func(*bolt.Tx) error { list = s.keys.unfiltered(); return nil }})
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		f, err := s.filterOf(list)
+		if err != nil {
+			return err
+		}
+		err = s.submit(context.Background(), &op{look: func(*bolt.Tx) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.keys.join(list, f)
+			return nil
+		}})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// filterOf reads the runs of slices, each in a transaction of its own. One that
+// was rewritten meanwhile has lost keys and got none, one that is gone has none.
+func (s *Store) filterOf(list []*slice) (f keyFilter, err error) {
+	keys := 0
+	err = s.eachRun(list, func(run []byte) { keys += len(run) / runEntry })
+	if err != nil {
+		return nil, err
+	}
+	f = newKeyFilter(keys)
+	err = s.eachRun(list, func(run []byte) {
+		for ; len(run) >= runEntry; run = run[runEntry:] {
+			f.add(keyHash(run))
+		}
+	})
+	return f, err
+}
+
+func (s *Store) eachRun(list []*slice, f func(run []byte)) error {
+	for _, sl := range list {
+		select {
+		case <-s.stop:
+			return ErrClosed
+		default:
+		}
+		err := s.db.View(func(tx *bolt.Tx) error {
+			f(tx.Bucket(bKrun).Get(seqKey(sl.first)))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

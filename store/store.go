@@ -80,11 +80,12 @@ type Store struct {
 	disk  *disk // nil when read-only
 	clock *clock
 
-	ops     chan *op
-	stop    chan struct{} // closed by Close: no more ops
-	done    chan struct{} // closed when the writer has ended
-	wg      sync.WaitGroup
-	closing sync.Once
+	ops       chan *op
+	stop      chan struct{} // closed by Close: no more ops
+	done      chan struct{} // closed when the writer has ended
+	wg        sync.WaitGroup
+	filtering sync.Mutex // one builds filters at a time
+	closing   sync.Once
 
 	failOnce sync.Once
 	failed   chan struct{}

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// runsOf fills a store with slices of which each has a run of n keys.
+func runsOf(t *testing.T, s *Store, count, n int) (all map[keyHash]Seq) {
+	t.Helper()
+	all = map[keyHash]Seq{}
+	err := s.update(t.Context(), func(t *txn) (err error) {
+		t.changed = true
+		tx := t.tx
+		for i := range count {
+			first := Seq(1 + i*n)
+			keys := map[keyHash]Seq{}
+			for seq := first; seq < first+Seq(n); seq++ {
+				h := hashKey(fmt.Sprint("key ", seq))
+				keys[h], all[h] = seq, seq
+			}
+			run, _ := buildRun(first, keys)
+			if err := tx.Bucket(bKrun).Put(seqKey(first), run); err != nil {
+				return err
+			}
+			if err := tx.Bucket(bSlice).Put(seqKey(first), encodeJSON(sliceRec{Last: first + Seq(n) - 1, Run: true})); err != nil {
+				return err
+			}
+		}
+		s.keys, err = loadKeys(tx, Seq(1+count*n))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// However runs are grouped, each key leads to its event, and a new one to none;
+// with filters hardly a run is searched for a new one.
+func TestKeyIndex_GroupsRunsBehindFilters(t *testing.T) {
+	const runs, each = 3*groupRuns + 5, 300
+	s := openAt(t, filepath.Join(t.TempDir(), "outbox.db"), Options{})
+	s.wg.Wait() // nothing to build yet
+	all := runsOf(t, s, runs, each)
+	look := func(when string, gone func(Seq) bool) {
+		t.Helper()
+		err := s.db.View(func(tx *bolt.Tx) error {
+			for h, want := range all {
+				if seq, ok := s.keys.lookup(tx, h); ok == gone(want) || ok && seq != want {
+					return fmt.Errorf("key of %d leads to %d (%t)", want, seq, ok)
+				}
+			}
+			for i := range 1000 {
+				if seq, ok := s.keys.lookup(tx, hashKey(fmt.Sprint("new ", i))); ok {
+					return fmt.Errorf("a new key leads to %d", seq)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+	}
+	none := func(Seq) bool { return false }
+	look("without filters", none)
+	if err := s.buildFilters(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(s.keys.groups), 4; got != want {
+		t.Errorf("%d groups, want %d", got, want)
+	}
+	look("with filters", none)
+	perhaps := 0
+	for i := range 10_000 {
+		for _, g := range s.keys.groups {
+			if g.filter == nil {
+				t.Fatal("a group has no filter")
+			}
+			if g.filter.has(hashKey(fmt.Sprint("new ", i))) {
+				perhaps++
+			}
+		}
+	}
+	if perhaps > 10_000*4/50 {
+		t.Errorf("filters say perhaps of %d in 40,000 new keys", perhaps)
+	}
+
+	chance := rand.New(rand.NewPCG(1, 2))
+	dropped := map[Seq]bool{}
+	for len(dropped) < 2*groupRuns {
+		sl := s.keys.slices[chance.IntN(len(s.keys.slices))]
+		dropped[sl.first] = true
+		s.keys.drop(sl)
+	}
+	look("after slices left", func(seq Seq) bool { return dropped[(seq-1)/each*each+1] })
+}
+
+// A filter that was built while a slice left does not bring it back.
+func TestKeyIndex_JoinsWhatIsStillThere(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "outbox.db"), Options{})
+	s.wg.Wait()
+	runsOf(t, s, groupRuns, 10)
+	list := s.keys.unfiltered()
+	f, err := s.filterOf(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := list[3]
+	s.keys.drop(gone)
+	s.keys.join(list, f)
+	if n := len(s.keys.groups); n != 1 || len(s.keys.groups[0].slices) != groupRuns-1 {
+		t.Fatalf("%d groups, the first of %d runs, want one of %d", n, len(s.keys.groups[0].slices), groupRuns-1)
+	}
+	for _, sl := range s.keys.groups[0].slices {
+		if sl == gone {
+			t.Error("the slice that left is back")
+		}
+	}
+	for _, sl := range list {
+		s.keys.drop(sl)
+	}
+	s.keys.join(list, f)
+	if len(s.keys.groups) != 0 {
+		t.Error("a group of slices that left")
+	}
+}

@@ -9,10 +9,13 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
+// testKey is the key of an event.
+func testKey(seq Seq) keyHash { return hashKey(fmt.Sprint("key ", seq)) }
+
 // runsOf fills a store with slices of which each has a run of n keys.
-func runsOf(t *testing.T, s *Store, count, n int) (all map[keyHash]Seq) {
+func runsOf(t testing.TB, s *Store, count, n int) {
 	t.Helper()
-	all = map[keyHash]Seq{}
+
 	err := s.update(t.Context(), func(t *txn) (err error) {
 		t.changed = true
 		tx := t.tx
@@ -20,8 +23,7 @@ func runsOf(t *testing.T, s *Store, count, n int) (all map[keyHash]Seq) {
 			first := Seq(1 + i*n)
 			keys := map[keyHash]Seq{}
 			for seq := first; seq < first+Seq(n); seq++ {
-				h := hashKey(fmt.Sprint("key ", seq))
-				keys[h], all[h] = seq, seq
+				keys[testKey(seq)] = seq
 			}
 			run, _ := buildRun(first, keys)
 			if err := tx.Bucket(bKrun).Put(seqKey(first), run); err != nil {
@@ -37,7 +39,6 @@ func runsOf(t *testing.T, s *Store, count, n int) (all map[keyHash]Seq) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
 }
 
 // However runs are grouped, each key leads to its event, and a new one to none;
@@ -46,12 +47,12 @@ func TestKeyIndex_GroupsRunsBehindFilters(t *testing.T) {
 	const runs, each = 3*groupRuns + 5, 300
 	s := openAt(t, filepath.Join(t.TempDir(), "outbox.db"), Options{})
 	s.wg.Wait() // nothing to build yet
-	all := runsOf(t, s, runs, each)
+	runsOf(t, s, runs, each)
 	look := func(when string, gone func(Seq) bool) {
 		t.Helper()
 		err := s.db.View(func(tx *bolt.Tx) error {
-			for h, want := range all {
-				if seq, ok := s.keys.lookup(tx, h); ok == gone(want) || ok && seq != want {
+			for want := Seq(1); want <= runs*each; want++ {
+				if seq, ok := s.keys.lookup(tx, testKey(want)); ok == gone(want) || ok && seq != want {
 					return fmt.Errorf("key of %d leads to %d (%t)", want, seq, ok)
 				}
 			}
@@ -127,5 +128,28 @@ func TestKeyIndex_JoinsWhatIsStillThere(t *testing.T) {
 	s.keys.join(list, f)
 	if len(s.keys.groups) != 0 {
 		t.Error("a group of slices that left")
+	}
+}
+
+// BenchmarkKeyIndex is what a new key costs beside 2,097,152 known ones.
+func BenchmarkKeyIndex(b *testing.B) {
+	s, err := Open(filepath.Join(b.TempDir(), "outbox.db"), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	s.wg.Wait()
+	runsOf(b, s, 32, sliceKeys)
+	if err := s.buildFilters(); err != nil {
+		b.Fatal(err)
+	}
+	err = s.db.View(func(tx *bolt.Tx) error {
+		for i := 0; b.Loop(); i++ {
+			s.keys.lookup(tx, hashKey(fmt.Sprint("new ", i)))
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
 	}
 }

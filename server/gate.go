@@ -27,7 +27,7 @@ type gate struct {
 }
 
 // Accept returns the next connection of a user who is not far above the limit.
-func (g *gate) Accept() (net.Conn, error) {
+func (g *gate) Accept() (*peerConn, error) {
 	for {
 		c, err := g.Listener.Accept()
 		if err != nil {

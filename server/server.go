@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -166,15 +167,19 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	go func() { defer close(sampled); s.sampleRates(sampling) }()
 
 	failed := make(chan error, 1)
-	go func() { failed <- h.Serve(&gate{Listener: l, s: s}) }()
+	f := newFront(s, l)
+	go func() { failed <- h.Serve(f) }()
 	var err error
 	select {
 	case err = <-failed:
 		s.Stop()
 		h.Close()
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		f.shutdown(over)
 	case <-ctx.Done():
 		s.Stop()
-		err = s.shutdown(h)
+		err = s.shutdown(h, f)
 		<-failed
 	}
 	s.active.end()
@@ -211,10 +216,12 @@ func (a *activity) end() {
 }
 
 // shutdown lets requests under way end within the grace, then cuts them.
-func (s *Server) shutdown(h *http.Server) error {
+func (s *Server) shutdown(h *http.Server, f *front) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.grace)
 	defer cancel()
-	err := h.Shutdown(ctx)
+	plain := make(chan error, 1)
+	go func() { plain <- f.shutdown(ctx) }()
+	err := cmp.Or(h.Shutdown(ctx), <-plain)
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("requests were cut at the stop", "duration", s.grace)
 		err = h.Close()

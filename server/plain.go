@@ -83,11 +83,11 @@ func (h *plainHeader) line(line []byte, hosts *int) bool {
 	case is(name, "content-type"):
 		was := h.contentType
 		h.contentType = value
-		return was == nil
+		return was == nil && len(value) > 0
 	case is(name, "idempotency-key"):
 		was := h.key
 		h.key = value
-		return was == nil
+		return was == nil && len(value) > 0
 	case is(name, "content-length"):
 		if h.length >= 0 {
 			return false

@@ -83,6 +83,7 @@ type Store struct {
 	ops       chan *op
 	stop      chan struct{} // closed by Close: no more ops
 	done      chan struct{} // closed when the writer has ended
+	crowd     int           // puts that the last commit answered and left waiting; the writer's
 	wg        sync.WaitGroup
 	filtering sync.Mutex // one builds filters at a time
 	closing   sync.Once

@@ -99,31 +99,50 @@ func (s *Store) write() {
 // commitPuts gathers the puts that wait and commits them together. It returns
 // an op that is not one of them, if it met one.
 func (s *Store) commitPuts(first *op) (next *op) {
-	group := []*op{first}
-	events, size := len(first.put.events), first.put.size
-	for next == nil && events < maxGroupEvents && size < maxGroupBytes {
-		select {
-		case o := <-s.ops:
-			if o.put == nil {
-				next = o
-				continue
-			}
-			group = append(group, o)
-			events += len(o.put.events)
-			size += o.put.size
-			continue
-		default:
-		}
-		break
+	g := gathering{ops: []*op{first}, events: len(first.put.events), size: first.put.size}
+	g.take(s.ops)
+	// Who was answered by the commit before is about to put again, if it is quick:
+	// let it, as long as more come at each turn. Else the others commit meanwhile,
+	// and all writers take turns in two halves, with two commits for one.
+	for before := 0; before < len(g.ops) && len(g.ops) < s.crowd && g.next == nil; {
+		before = len(g.ops)
+		runtime.Gosched()
+		g.take(s.ops)
 	}
-	err := s.persist(func(t *txn) error { return t.puts(group) }, s.lengthen)
-	for _, o := range group {
+	err := s.persist(func(t *txn) error { return t.puts(g.ops) }, s.lengthen)
+	s.crowd = len(g.ops) + len(s.ops)
+	for _, o := range g.ops {
 		if err != nil {
 			o.put.refuse(err, s.num.Next)
 		}
 		o.done <- unlessFull(err)
 	}
-	return next
+	return g.next
+}
+
+// gathering is the puts of one commit, and the op behind them that is none.
+type gathering struct {
+	ops          []*op
+	events, size int
+	next         *op
+}
+
+// take takes what waits, as much as may commit together.
+func (g *gathering) take(ops <-chan *op) {
+	for g.next == nil && g.events < maxGroupEvents && g.size < maxGroupBytes {
+		select {
+		case o := <-ops:
+			if o.put == nil {
+				g.next = o
+				return
+			}
+			g.ops = append(g.ops, o)
+			g.events += len(o.put.events)
+			g.size += o.put.size
+		default:
+			return
+		}
+	}
 }
 
 // unlessFull: a full outbox is the answer for each event, not an error of the call.

@@ -1,37 +1,58 @@
-package main
+package bench
 
 import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// rawLimit measures what the disk gives to any program that answers only after
-// a sync: writers that each wait for their own record, and one goroutine that
+// rawCommits measures what the disk gives to any program that answers only after
+// a sync: writers that each wait for their own record of some events, and one goroutine that
 // appends all that waits and syncs once for them. It returns events a second.
-func rawLimit(ctx context.Context, path string, writers, eventsARecord int, length time.Duration) (rate float64, err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func (b *Bench) rawCommits(ctx context.Context, writers, eventsARecord int, length time.Duration) (rate float64, err error) {
+	f, err := os.Create(filepath.Join(b.folder, "raw"))
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, f.Close(), os.Remove(path)) }()
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
 	log := &rawLog{f: f, waiting: make(chan rawWrite, writers)}
-	ctx, cancel := context.WithTimeout(ctx, length)
+	timed, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	started := time.Now()
 	var wg sync.WaitGroup
 	for range writers {
-		wg.Go(func() { log.write(ctx, make([]byte, eventsARecord*eventBytes)) })
+		wg.Go(func() { log.write(timed, make([]byte, eventsARecord*EventBytes)) })
 	}
 	go func() { wg.Wait(); close(log.waiting) }()
 	if err := log.commitAll(); err != nil {
 		return 0, err
 	}
-	return float64(log.records*eventsARecord) / time.Since(started).Seconds(), nil
+	return float64(log.records*eventsARecord) / time.Since(started).Seconds(), ctx.Err()
+}
+
+// rawSyncs measures how often a second the disk takes an append of EventBytes and a sync.
+func (b *Bench) rawSyncs(ctx context.Context, length time.Duration) (rate float64, err error) {
+	f, err := os.Create(filepath.Join(b.folder, "raw"))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	log := &rawLog{f: f}
+	record := make([]byte, EventBytes)
+	started := time.Now()
+	for n := 1; ; n++ {
+		if err := log.commit(record); err != nil {
+			return 0, err
+		}
+		if passed := time.Since(started); passed >= length || ctx.Err() != nil {
+			return float64(n) / passed.Seconds(), ctx.Err()
+		}
+	}
 }
 
 // rawLog is the simplest durable log there is.

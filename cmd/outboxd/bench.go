@@ -112,6 +112,11 @@ func (c *cli) costCells(cost bench.Cost) []string {
 
 var costHeads = []string{"bytes written/byte", "syncs/s", "events/commit", "CPU µs/event"}
 
+func (c *cli) addDisk(f facts, d bench.Disk) {
+	f.add("bare syncs/s", c.whole(d.SyncsPerSecond))
+	f.add("two syncs, µs", c.whole(d.TwoSyncsMicros))
+}
+
 func addMemory(f facts, m bench.Memory) {
 	f.add("own memory, most seen", term.Bytes(m.Own))
 	f.add("peak memory, with mapped pages", term.Bytes(m.Peak))

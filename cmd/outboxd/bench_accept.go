@@ -62,8 +62,7 @@ func (c *cli) showAccept(r bench.AcceptReport) error {
 	}
 	fmt.Fprintln(c.out)
 	f := facts{c.out.Table()}
-	f.add("bare syncs/s", c.whole(r.Disk.SyncsPerSecond))
-	f.add("two syncs, µs", c.whole(r.Disk.TwoSyncsMicros))
+	c.addDisk(f, r.Disk)
 	f.add("known keys before", c.number(int64(r.Known)))
 	addMemory(f, r.Memory)
 	if r.Backlog != nil {

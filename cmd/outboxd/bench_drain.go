@@ -67,6 +67,7 @@ func (c *cli) showDrain(r bench.DrainReport) error {
 	}
 	fmt.Fprintln(c.out)
 	f := facts{c.out.Table()}
+	c.addDisk(f, r.Disk)
 	for _, kind := range slices.Sorted(maps.Keys(first.PerThousandByKind)) {
 		f.add("calls/1,000 of "+kind, decimal(first.PerThousandByKind[kind]))
 	}
@@ -79,6 +80,8 @@ func (c *cli) showDrain(r bench.DrainReport) error {
 	f.add("ratio of these", decimal(first.After.Ratio))
 	f.add("records/s by tenths of the backlog", c.rounds(first.Tenths))
 	f.add("records/s of each round", c.rounds(picked(r.Rounds, func(d bench.DrainRound) float64 { return d.RecordsPerSecond })))
-	f.add("ceiling of each round", c.rounds(picked(r.Rounds, func(d bench.DrainRound) float64 { return d.CeilingPerSecond })))
+	if r.CeilingPerSecond > 0 {
+		f.add("ceiling of each round", c.rounds(picked(r.Rounds, func(d bench.DrainRound) float64 { return d.CeilingPerSecond })))
+	}
 	return f.table.Flush()
 }

@@ -66,6 +66,7 @@ func (c *cli) showMixed(r bench.MixedReport) error {
 	}
 	fmt.Fprintln(c.out)
 	f := facts{c.out.Table()}
+	c.addDisk(f, r.Disk)
 	f.add("connections", c.number(int64(r.Connections)))
 	f.add("raw limit of as many writers", c.whole(r.RawPerSecond))
 	f.add("accepted, both against alone", decimal(r.AcceptedRatio))

@@ -28,18 +28,6 @@ type AcceptReport struct {
 	Backlog    *Backlog     `json:"backlog,omitempty"`
 }
 
-// Disk is the bare sync: an append of EventBytes, and its fdatasync.
-type Disk struct {
-	SyncsPerSecond float64   `json:"syncs_per_second"`
-	TwoSyncsMicros float64   `json:"two_syncs_us"` // what bbolt waits for at least
-	Rounds         []float64 `json:"rounds_syncs_per_second"`
-}
-
-func (d *Disk) sum() {
-	d.SyncsPerSecond = median(d.Rounds)
-	d.TwoSyncsMicros = ratio(2e6, d.SyncsPerSecond)
-}
-
 // AcceptLoad is one way of writing events. Its own figures are the medians of the
 // rounds', the longest latency that of all.
 type AcceptLoad struct {
@@ -107,11 +95,9 @@ func (b *Bench) acceptRounds(ctx context.Context, d *daemon, p AcceptPlan, r *Ac
 	bar := b.screen.Bar("measuring", int64(p.Rounds*(1+2*len(r.Loads))))
 	defer bar.End()
 	for range p.Rounds {
-		syncs, err := b.rawSyncs(ctx, p.Length)
-		if err != nil {
-			return fmt.Errorf("raw syncs: %w", err)
+		if err := b.disk(ctx, p.Length, &r.Disk); err != nil {
+			return err
 		}
-		r.Disk.Rounds = append(r.Disk.Rounds, syncs)
 		bar.Add(1)
 		for i := range r.Loads {
 			l := &r.Loads[i]
@@ -129,7 +115,6 @@ func (b *Bench) acceptRounds(ctx context.Context, d *daemon, p AcceptPlan, r *Ac
 			bar.Add(1)
 		}
 	}
-	r.Disk.sum()
 	for i := range r.Loads {
 		r.Loads[i].Accepting = medianAccepting(r.Loads[i].Rounds)
 	}

@@ -24,6 +24,7 @@ type DrainReport struct {
 	JobRecords int     `json:"job_records"`
 	Poll       string  `json:"poll"`
 	JobSeconds float64 `json:"job_seconds"`
+	Disk       Disk    `json:"disk"`
 	Draining
 	Rounds []DrainRound `json:"rounds"`
 }
@@ -59,10 +60,16 @@ type Drained struct {
 	Ratio           float64 `json:"ratio_to_new_file"`
 }
 
+// diskLength is for how long the bare sync is measured.
+const diskLength = 500 * time.Millisecond
+
 // Drain measures how quickly bulk jobs drain a backlog.
 func (b *Bench) Drain(ctx context.Context, p DrainPlan) (DrainReport, error) {
 	r := DrainReport{Pending: p.Pending, Jobs: p.Jobs, JobRecords: p.JobRecords, Poll: p.Poll.String(), JobSeconds: p.JobTime.Seconds()}
 	for range p.Rounds {
+		if err := b.disk(ctx, diskLength, &r.Disk); err != nil {
+			return r, err
+		}
 		round, err := b.drainRound(ctx, p)
 		if err != nil {
 			return r, err

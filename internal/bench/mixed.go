@@ -26,6 +26,7 @@ type MixedReport struct {
 	Seconds     float64 `json:"seconds_per_measurement"`
 	Jobs        int     `json:"jobs_at_once"`
 	JobRecords  int     `json:"job_records"`
+	Disk        Disk    `json:"disk"`
 	Mixing
 	Rounds []Mixing `json:"rounds"`
 }
@@ -57,6 +58,9 @@ func (b *Bench) Mixed(ctx context.Context, p MixedPlan) (MixedReport, error) {
 		Jobs: p.Jobs, JobRecords: p.JobRecords,
 	}
 	for range p.Rounds {
+		if err := b.disk(ctx, p.Length, &r.Disk); err != nil {
+			return r, err
+		}
 		round, err := b.mixedRound(ctx, p)
 		if err != nil {
 			return r, err

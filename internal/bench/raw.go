@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -10,6 +11,25 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// Disk is the bare sync: an append of EventBytes, and its fdatasync.
+type Disk struct {
+	SyncsPerSecond float64   `json:"syncs_per_second"`
+	TwoSyncsMicros float64   `json:"two_syncs_us"` // what bbolt waits for at least
+	Rounds         []float64 `json:"rounds_syncs_per_second"`
+}
+
+// disk measures the bare sync once more.
+func (b *Bench) disk(ctx context.Context, length time.Duration, d *Disk) error {
+	syncs, err := b.rawSyncs(ctx, length)
+	if err != nil {
+		return fmt.Errorf("raw syncs: %w", err)
+	}
+	d.Rounds = append(d.Rounds, syncs)
+	d.SyncsPerSecond = median(d.Rounds)
+	d.TwoSyncsMicros = ratio(2e6, d.SyncsPerSecond)
+	return nil
+}
 
 // rawCommits measures what the disk gives to any program that answers only after
 // a sync: writers that each wait for their own record of some events, and one goroutine that

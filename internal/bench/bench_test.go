@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -247,6 +248,22 @@ func readRequest(in *bufio.Reader) {
 	}
 }
 
+func TestLineStream_WritesSomethingHoweverLittleTimeThereIs(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	go func() {
+		defer theirs.Close()
+		readRequest(bufio.NewReader(theirs))
+		fmt.Fprint(theirs, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+strings.Repeat("{\"key\":\"a\"}\n", linesPiece))
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	all, err := newLineStream(&load{}, ours).run(ctx)
+	if err != nil || len(all) != linesPiece {
+		t.Errorf("%d times, %v, want %d", len(all), err, linesPiece)
+	}
+}
+
 func TestLoad_BeginsNoMoreThanItsLimit(t *testing.T) {
 	l := &load{limit: 250}
 	var got []int64
@@ -255,6 +272,31 @@ func TestLoad_BeginsNoMoreThanItsLimit(t *testing.T) {
 	}
 	if !slices.Equal(got, []int64{100, 100, 50}) {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestUntil_APhaseThatDeliversDoesNotEndEmpty(t *testing.T) {
+	waiting := api.Status{Counts: api.Counts{Pending: 5}}
+	for _, tt := range []struct {
+		name      string
+		end       until
+		passed    time.Duration
+		delivered int64
+		s         api.Status
+		want      bool
+	}{
+		{"before its time", until{length: time.Second}, time.Millisecond, 0, waiting, false},
+		{"after it", until{length: time.Second}, time.Second, 0, waiting, true},
+		{"nothing delivered yet", until{length: time.Second, delivers: true}, time.Minute, 0, waiting, false},
+		{"something delivered", until{length: time.Second, delivers: true}, time.Second, 1, waiting, true},
+		{"nothing left", until{length: time.Second, delivers: true}, time.Millisecond, 9, api.Status{}, true},
+		{"all in flight", until{length: time.Second}, time.Millisecond, 9, api.Status{Counts: api.Counts{Inflight: 1}}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.end.over(tt.passed, tt.delivered, tt.s); got != tt.want {
+				t.Errorf("over is %v", got)
+			}
+		})
 	}
 }
 

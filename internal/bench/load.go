@@ -88,11 +88,11 @@ func (l *load) connection(ctx context.Context) (times, error) {
 	return l.singles(ctx, conn)
 }
 
-// singles sends one request after another.
+// singles sends one request after another, at least one.
 func (l *load) singles(ctx context.Context, conn net.Conn) (all times, err error) {
 	request := newRequest()
 	answers := bufio.NewReader(conn)
-	for ctx.Err() == nil && l.begin(1) > 0 {
+	for (ctx.Err() == nil || len(all) == 0) && l.begin(1) > 0 {
 		request.renew(1)
 		started := time.Now()
 		if _, err := conn.Write(request.bytes); err != nil {

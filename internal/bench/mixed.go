@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/outboxd/outboxd/api"
@@ -117,45 +118,63 @@ func (b *Bench) mixedRound(ctx context.Context, p MixedPlan) (m Mixing, err erro
 // last sends alone, from a backlog that is filled up before.
 func (b *Bench) phases(ctx context.Context, v *delivery, p MixedPlan, m *Mixing) (err error) {
 	writers := func() *load { return &load{socket: v.socket, connections: p.Connections} }
-	if m.AcceptAlone, err = b.phase(ctx, v, p, "accepting alone", writers()); err != nil {
+	if m.AcceptAlone, err = b.phase(ctx, v, "accepting alone", writers(), until{length: p.Length}); err != nil {
 		return err
 	}
 	if _, err := v.client.Resume(ctx, api.ResumeRequest{}); err != nil {
 		return err
 	}
-	if m.Both, err = b.phase(ctx, v, p, "accepting and draining", writers()); err != nil {
+	if m.Both, err = b.phase(ctx, v, "accepting and draining", writers(), until{length: p.Length, delivers: true}); err != nil {
+		return err
+	}
+	if _, err := v.client.Pause(ctx); err != nil { // or the filling might be drained at once
 		return err
 	}
 	if err := b.fill(ctx, v.daemon, p.Pending, "filling"); err != nil {
 		return err
 	}
-	m.DrainAlone, err = b.phase(ctx, v, p, "draining alone", nil)
+	if _, err := v.client.Resume(ctx, api.ResumeRequest{}); err != nil {
+		return err
+	}
+	nobody := &load{socket: v.socket}
+	m.DrainAlone, err = b.phase(ctx, v, "draining alone", nobody, until{length: p.Length, delivers: true})
 	return err
 }
 
-// phase writes by the load, if there is one, or else lets the backlog drain, until
-// the time is over or nothing is left to be delivered.
-func (b *Bench) phase(ctx context.Context, v *delivery, p MixedPlan, what string, writers *load) (f Phase, err error) {
+// until is when a phase ends: after its length, or before if nothing is left to be
+// delivered. One that delivers lasts for as long as nothing was.
+type until struct {
+	length   time.Duration
+	delivers bool
+}
+
+func (u until) over(passed time.Duration, delivered int64, s api.Status) bool {
+	return s.Counts.Pending+s.Counts.Inflight == 0 || passed >= u.length && (!u.delivers || delivered > 0)
+}
+
+// phase lets the load write, and the backlog drain unless the daemon is paused.
+func (b *Bench) phase(ctx context.Context, v *delivery, what string, write *load, end until) (f Phase, err error) {
 	bar := b.screen.Bar(what, 0)
 	defer bar.End()
 	started, first, err := v.standing(ctx)
 	if err != nil {
 		return f, err
 	}
-	timed, cancel := context.WithTimeout(ctx, p.Length)
-	defer cancel()
+	writing, stop := context.WithCancel(ctx)
+	defer stop()
 	var done loaded
-	if writers == nil {
-		err = v.watch(timed, func(s api.Status) bool {
-			bar.Set(s.Counts.Delivered-first, 0, "")
-			return s.Counts.Pending+s.Counts.Inflight == 0
-		})
-	} else {
-		writers.bar = bar
-		done, err = writers.run(timed)
-	}
-	if err != nil && timed.Err() == nil || ctx.Err() != nil {
-		return f, errors.Join(err, ctx.Err())
+	var refused error
+	var wg sync.WaitGroup
+	wg.Go(func() { done, refused = write.run(writing) })
+	err = v.watch(ctx, func(s api.Status) bool {
+		delivered := s.Counts.Delivered - first
+		bar.Set(write.done.Load()+delivered, 0, "")
+		return end.over(time.Since(started.at), delivered, s)
+	})
+	stop()
+	wg.Wait()
+	if err := errors.Join(err, refused); err != nil {
+		return f, err
 	}
 	ended, last, err := v.standing(ctx)
 	if err != nil {

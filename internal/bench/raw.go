@@ -89,7 +89,7 @@ type rawWrite struct {
 
 func (l *rawLog) write(ctx context.Context, data []byte) {
 	done := make(chan struct{}, 1)
-	for ctx.Err() == nil {
+	for more := true; more; more = ctx.Err() == nil {
 		l.waiting <- rawWrite{data, done} // the committer reads until all writers have ended
 		<-done
 	}

@@ -39,6 +39,7 @@ func BenchmarkBuildJob(b *testing.B) {
 		}
 	}
 	a := store.Attempt{ID: "a", Kind: store.KindBulk, Route: store.Route{Object: "Contact", Operation: opUpsert, ExternalID: "Shop_Id__c"}}
+	b.ReportAllocs()
 	for b.Loop() {
 		batch, err := d.prepare(b.Context(), a, claimed, fresh)
 		if err != nil {

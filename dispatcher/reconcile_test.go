@@ -152,6 +152,7 @@ func BenchmarkReconcile(b *testing.B) {
 			}
 			rng := rand.New(rand.NewPCG(1, 2))
 			rng.Shuffle(n, func(i, j int) { answers[i], answers[j] = answers[j], answers[i] })
+			b.ReportAllocs()
 			for b.Loop() {
 				if m, spare := Reconcile(sent, answers); len(spare) > 0 || m[0].Row < 0 {
 					b.Fatal("not matched")

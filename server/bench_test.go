@@ -42,6 +42,7 @@ func BenchmarkPutLines(b *testing.B) {
 func benchClients(b *testing.B, r *rig, clients, perRequest int, media string, status int) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	b.ReportAllocs()
 	b.ResetTimer()
 	for range clients {
 		conn, err := r.dial(b.Context(), "", "")

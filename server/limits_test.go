@@ -237,6 +237,7 @@ func TestMetrics_HaveNoKeysAndBoundedSources(t *testing.T) {
 		`outboxd_events{state="pending"} 200`, `outboxd_events_accepted_total{source="other"} 100`, `outboxd_events_accepted_total{source="s-0"} 1`,
 		"outboxd_events_duplicate_total 1", `outboxd_problems_total{code="invalid_event"} 1`, `outboxd_breaker_open{reason="limit"} 1`, "outboxd_api_budget_used 12", "outboxd_api_budget_max 100",
 		`outboxd_build_info{version="1.0.0"} 1`, "outboxd_connections", "outboxd_put_seconds_count 1", `path="/v1/events"`, "outboxd_store_max_bytes",
+		"outboxd_store_commits_total ", "outboxd_store_syncs_total ",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)

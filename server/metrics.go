@@ -111,6 +111,8 @@ var (
 	descDiskFree    = prometheus.NewDesc("outboxd_disk_free_bytes", "Bytes free on the file system of the store.", nil, nil)
 	descDiskNeeded  = prometheus.NewDesc("outboxd_disk_needed_bytes", "Bytes that must be free there for new events.", nil, nil)
 	descBallast     = prometheus.NewDesc("outboxd_ballast_bytes", "Bytes kept on the disk for outcomes; 0 while they are given up.", nil, nil)
+	descCommits     = prometheus.NewDesc("outboxd_store_commits_total", "Transactions that the store committed since the start.", nil, nil)
+	descSyncs       = prometheus.NewDesc("outboxd_store_syncs_total", "Times that the store waited for the disk since the start: two for a commit, one each time its file grew.", nil, nil)
 	descBreaker     = prometheus.NewDesc("outboxd_breaker_open", "1 while nothing is sent, by reason.", []string{"reason"}, nil)
 	descBudgetUsed  = prometheus.NewDesc("outboxd_api_budget_used", "API calls of the org used in the last 24 hours.", nil, nil)
 	descBudgetMax   = prometheus.NewDesc("outboxd_api_budget_max", "API calls that the org has in 24 hours.", nil, nil)
@@ -124,7 +126,7 @@ type outboxCollector struct{ s *Server }
 func (c *outboxCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descEvents, descStuck, descOldest, descBytes, descFree, descMax, descFull,
-		descDiskFree, descDiskNeeded, descBallast,
+		descDiskFree, descDiskNeeded, descBallast, descCommits, descSyncs,
 		descBreaker, descBudgetUsed, descBudgetMax, descConnections, descInfo,
 	} {
 		ch <- d
@@ -162,6 +164,8 @@ func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descDiskFree, float64(st.Disk.FreeBytes))
 	gauge(descDiskNeeded, float64(st.Disk.NeedBytes))
 	gauge(descBallast, float64(st.Disk.BallastBytes))
+	ch <- prometheus.MustNewConstMetric(descCommits, prometheus.CounterValue, float64(st.Commits))
+	ch <- prometheus.MustNewConstMetric(descSyncs, prometheus.CounterValue, float64(st.Syncs))
 }
 
 func (c *outboxCollector) collectDispatch(gauge func(*prometheus.Desc, float64, ...string)) {

@@ -27,6 +27,7 @@ func BenchmarkBulk(b *testing.B) {
 			for i := range uploads {
 				uploads[i] = contactsCSV(1_000, i*1_000)
 			}
+			b.ReportAllocs()
 			b.ResetTimer()
 			for _, csv := range uploads {
 				j := o.run(spec, csv)
@@ -44,6 +45,7 @@ func BenchmarkBulk(b *testing.B) {
 // BenchmarkCollections upserts 200 rows a call.
 func BenchmarkCollections(b *testing.B) {
 	o := startOrg(b, Config{})
+	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		var body bytes.Buffer
 		body.WriteString(`{"records":[`)

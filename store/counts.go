@@ -46,6 +46,8 @@ func (s *Store) status(tx *bolt.Tx) (Status, error) {
 	}
 	st.OldestPending = r.oldestPending(st.Counts[Pending])
 	st.Bytes, st.FreeBytes = s.fileUse(tx)
+	st.Commits = s.commits.Load()
+	st.Syncs = 2*st.Commits + s.growths.Load()
 	if s.disk != nil {
 		st.Disk = s.disk.state()
 	}

@@ -447,6 +447,32 @@ func TestClaim_AnUnreadableRecordIsSetAside(t *testing.T) {
 	}
 }
 
+// Each put that nothing shares a commit with is one; a duplicate changes nothing.
+func TestStatus_CountsCommitsAndSyncs(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "outbox.db"), Options{})
+	tally := func() Status {
+		st, err := s.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	putKeys(t, s, "first")
+	before := tally()
+	putKeys(t, s, "second")
+	putKeys(t, s, "third")
+	putKeys(t, s, "third")
+	after := tally()
+	commits, syncs := after.Commits-before.Commits, after.Syncs-before.Syncs
+	want := int64(4)
+	if after.Bytes > before.Bytes {
+		want++
+	}
+	if commits != 2 || syncs != want {
+		t.Errorf("%d commits and %d syncs, want 2 and %d", commits, syncs, want)
+	}
+}
+
 // At the size limit new events are refused, nothing accepted is lost, outcomes
 // are still recorded, and accepting goes on once there is room.
 func TestPut_FullAndRoomAgain(t *testing.T) {

@@ -125,6 +125,7 @@ func (s *Store) grow(by int64) error {
 	if err != nil {
 		return s.fail(err)
 	}
+	s.growths.Add(1)
 	s.disk.use(to - s.length)
 	s.setLength(to)
 	return nil

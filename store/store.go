@@ -109,6 +109,8 @@ type Store struct {
 	crashed  bool  // the process before ended without Close; until the first Hold
 	applied  int   // id of the newest transaction that memory follows
 
+	commits, growths atomic.Int64 // since Open
+
 	win     *window // the writer's alone
 	term    atomic.Uint64
 	ready   chan struct{}

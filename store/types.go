@@ -419,6 +419,8 @@ type Status struct {
 	MaxBytes      int64
 	Full          Fullness // why new events are refused; "" if they are not
 	Disk          Disk
+	Commits       int64 // since Open
+	Syncs         int64 // of the file, since Open: two of each commit, one each time it grew
 	AsOf          time.Time
 }
 

@@ -194,6 +194,7 @@ func (s *Store) commit(f func(t *txn) error) error {
 		t.takeBack()
 		return s.commitError(err, id-1)
 	}
+	s.commits.Add(1)
 	t.apply(id)
 	return nil
 }

@@ -1,195 +1,131 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"time"
+	"strings"
 
+	"github.com/outboxd/outboxd/config"
+	"github.com/outboxd/outboxd/internal/bench"
 	"github.com/outboxd/outboxd/internal/term"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func (c *cli) bench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure what outboxd does on this machine and disk",
-		Long: "Measure throughput. The daemon runs as a process of its own, started from this same program in a folder that is removed afterwards; " +
-			"what is measured goes over its real socket.",
-		Example: "  outboxd bench accept --json\n  outboxd bench drain --records 100000",
+		Long: "Measure throughput, latency and cost. The daemon runs as a process of its own, started from this same program in a folder that is removed afterwards; " +
+			"what is measured goes over its real socket. Beside each figure stands what the machine itself can do, measured in the same round: compare the ratios, not the rates. " +
+			"With several rounds the figures are their medians; --json has each round's. " +
+			"Bytes written to the device are shown where the file system counts them and the user may see them (root may).",
+		Example: "  outboxd bench accept --json\n  outboxd bench drain --pending 100000\n  outboxd bench mixed",
 		Args:    args(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(c.benchAccept(), c.benchDrain())
+	cmd.AddCommand(c.benchAccept(), c.benchDrain(), c.benchMixed())
 	return cmd
 }
 
-// acceptPlan is what bench accept is asked to do.
-type acceptPlan struct {
-	dir         string
-	connections int
-	known       int
-	length      time.Duration
-	rounds      int
-}
-
-func (c *cli) benchAccept() *cobra.Command {
-	var p acceptPlan
-	cmd := &cobra.Command{
-		Use:   "accept",
-		Short: "Durable accepts a second, beside the disk's own limit",
-		Long: "Measure durable accepts over the socket: one 512-byte event a request with a random UUID as its key, and NDJSON of 1,000 events a request " +
-			"on 2 connections. Beside each stands what the disk itself can do with as many writers in the same round: append, and one fdatasync for all that waits. " +
-			"All figures are medians of the rounds.",
-		Example: "  outboxd bench accept\n  outboxd bench accept --known 1000000 --dir /var/lib/outboxd --json",
-		Args:    args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			if p.connections < 1 || p.rounds < 1 || p.known < 0 || p.length <= 0 {
-				return usage("--connections, --rounds and --time must be positive")
-			}
-			ctx, stop := interruptible()
-			defer stop()
-			return c.runBenchAccept(ctx, p)
-		},
-	}
-	f := cmd.Flags()
-	f.StringVar(&p.dir, "dir", ".", "`folder` on the disk to measure")
-	f.IntVar(&p.connections, "connections", 64, "for one event a request")
-	f.IntVar(&p.known, "known", 0, "keys that are in the window before measuring")
-	f.DurationVar(&p.length, "time", 5*time.Second, "of each measurement")
-	f.IntVar(&p.rounds, "rounds", 3, "how often each is repeated")
-	c.jsonFlag(cmd, "the figures")
-	return cmd
-}
-
-// acceptReport is what bench accept found.
-type acceptReport struct {
-	EventBytes int     `json:"event_bytes"`
-	Known      int     `json:"known"`
-	Rounds     int     `json:"rounds"`
-	Single     measure `json:"single"`
-	Batch      measure `json:"batch"`
-}
-
-// measure is the daemon beside the raw limit.
-type measure struct {
-	Connections     int       `json:"connections"`
-	EventsARequest  int       `json:"events_per_request"`
-	EventsPerSecond float64   `json:"events_per_second"`
-	RawPerSecond    float64   `json:"raw_events_per_second"`
-	Ratio           float64   `json:"ratio"`
-	P50Micros       int64     `json:"p50_us"`
-	P99Micros       int64     `json:"p99_us"`
-	Rates           []float64 `json:"rounds_events_per_second"`
-	RawRates        []float64 `json:"rounds_raw_events_per_second"`
-}
-
-func (c *cli) runBenchAccept(ctx context.Context, p acceptPlan) (err error) {
-	folder, err := benchFolder(p.dir)
+// measureIn gives a measurement its place, and removes that afterwards.
+func (c *cli) measureIn(dir string, measure func(context.Context, *bench.Bench) error) (err error) {
+	ctx, stop := interruptible()
+	defer stop()
+	b, err := bench.Open(dir, c.errs)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
-	child, err := startChild(ctx, folder, "")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, child.stop()) }()
-	if p.known > 0 {
-		if err := c.preload(ctx, child, p.known, "known keys"); err != nil {
-			return err
-		}
-	}
-	r := acceptReport{
-		EventBytes: eventBytes, Known: p.known, Rounds: p.rounds,
-		Single: measure{Connections: p.connections, EventsARequest: 1},
-		Batch:  measure{Connections: batchConnections, EventsARequest: batchEvents},
-	}
-	bar := c.errs.Bar("measuring", int64(4*p.rounds))
-	defer bar.End()
-	for range p.rounds {
-		for _, m := range []*measure{&r.Single, &r.Batch} {
-			if err := m.round(ctx, child, folder, p.length, bar); err != nil {
-				return err
-			}
-		}
-	}
-	bar.End()
-	r.Single.sum()
-	r.Batch.sum()
-	return c.showAccept(r)
+	defer func() { err = errors.Join(err, b.Close()) }()
+	return measure(ctx, b)
 }
 
-// round measures the disk, then the daemon.
-func (m *measure) round(ctx context.Context, child *child, folder string, length time.Duration, bar *term.Bar) error {
-	raw, err := rawLimit(ctx, filepath.Join(folder, "raw"), m.Connections, m.EventsARequest, length)
-	if err != nil {
-		return fmt.Errorf("raw limit: %w", err)
-	}
-	bar.Add(1)
-	l := &load{socket: child.socket, connections: m.Connections, events: m.EventsARequest}
-	rate, lat, err := l.run(ctx, length)
-	if err != nil {
-		return err
-	}
-	bar.Add(1)
-	m.RawRates, m.Rates = append(m.RawRates, raw), append(m.Rates, rate)
-	m.P50Micros = max(m.P50Micros, lat.quantile(0.50))
-	m.P99Micros = max(m.P99Micros, lat.quantile(0.99)) // of the worst round
-	return nil
+// orgFlags are how the simulated org is used.
+type orgFlags struct {
+	bench.Org
+	poll string
 }
 
-func (m *measure) sum() {
-	m.EventsPerSecond, m.RawPerSecond = median(m.Rates), median(m.RawRates)
-	m.Ratio = m.EventsPerSecond / m.RawPerSecond
+func (o *orgFlags) register(f *pflag.FlagSet) {
+	f.IntVar(&o.Jobs, "jobs", 4, "bulk jobs at once")
+	f.IntVar(&o.JobRecords, "job-records", 1000, "records of a job, at most 10000")
+	f.StringVar(&o.poll, "poll", "50ms..1s", "`range` of the waits between two looks at a job")
 }
 
-func median(all []float64) float64 {
-	sorted := slices.Sorted(slices.Values(all))
-	n := len(sorted)
-	if n%2 == 1 {
-		return sorted[n/2]
+// org checks the flags.
+func (o *orgFlags) org() (bench.Org, error) {
+	if o.Jobs < 1 || o.JobRecords < 1 {
+		return o.Org, usage("--jobs and --job-records must be positive")
 	}
-	return (sorted[n/2-1] + sorted[n/2]) / 2
+	var err error
+	if o.Poll, err = config.ParseRange(o.poll); err != nil {
+		return o.Org, usage("--poll %s: %v", o.poll, err)
+	}
+	return o.Org, nil
 }
 
-func (c *cli) showAccept(r acceptReport) error {
-	if c.json {
-		return c.printJSON(r)
+// unknown stands for a figure that there is none of.
+const unknown = "–"
+
+func decimal(v float64) string { return fmt.Sprintf("%.2f", v) }
+
+func (c *cli) whole(v float64) string { return c.number(int64(v + 0.5)) }
+
+// rounds are the rates of all rounds.
+func (c *cli) rounds(rates []float64) string {
+	all := make([]string, len(rates))
+	for i, r := range rates {
+		all[i] = c.whole(r)
 	}
-	table := c.out.Table("what", "connections", "events/request", "events/s", "raw limit", "ratio", "p50 µs", "p99 µs")
-	for _, m := range []struct {
-		name string
-		measure
-	}{{"one event a request", r.Single}, {"NDJSON", r.Batch}} {
-		table.Row(m.name, strconv.Itoa(m.Connections), c.number(int64(m.EventsARequest)), c.number(int64(m.EventsPerSecond)),
-			c.number(int64(m.RawPerSecond)), fmt.Sprintf("%.2f", m.Ratio), c.number(m.P50Micros), c.number(m.P99Micros))
-	}
-	return table.Flush()
+	return strings.Join(all, " ")
 }
 
-// benchFolder makes a folder of our own on the disk that is to be measured.
-func benchFolder(parent string) (string, error) {
-	parent, err := filepath.Abs(cmp.Or(parent, "."))
-	if err != nil {
-		return "", err
+func picked[T any](rounds []T, figure func(T) float64) []float64 {
+	all := make([]float64, len(rounds))
+	for i, r := range rounds {
+		all[i] = figure(r)
 	}
-	return os.MkdirTemp(parent, "outboxd-bench-")
+	return all
 }
 
-// preload fills the outbox through the socket.
-func (c *cli) preload(ctx context.Context, child *child, n int, what string) error {
-	bar := c.errs.Bar(what, int64(n))
-	defer bar.End()
-	l := &load{socket: child.socket, connections: batchConnections, events: batchEvents, limit: int64(n), bar: bar}
-	_, _, err := l.run(ctx, 0)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+// writtenPerByte is shown as unknown where nobody counts.
+func writtenPerByte(cost bench.Cost) string {
+	if cost.WrittenPerByte == nil {
+		return unknown
 	}
-	return nil
+	return decimal(*cost.WrittenPerByte)
+}
+
+func (c *cli) latencyCells(l bench.Latency) []string {
+	if l.Longest == 0 { // nobody waited
+		return []string{unknown, unknown, unknown, unknown, unknown}
+	}
+	return []string{c.whole(l.P50), c.whole(l.P99), c.whole(l.P999), c.whole(l.Longest), decimal(l.P99ToP50)}
+}
+
+var latencyHeads = []string{"p50 µs", "p99 µs", "p99.9 µs", "longest µs", "p99/p50"}
+
+func (c *cli) costCells(cost bench.Cost) []string {
+	return []string{writtenPerByte(cost), c.whole(cost.SyncsPerSecond), decimal(cost.EventsPerCommit), decimal(cost.CPUMicros)}
+}
+
+var costHeads = []string{"bytes written/byte", "syncs/s", "events/commit", "CPU µs/event"}
+
+func (c *cli) addDisk(f facts, d bench.Disk) {
+	f.add("bare syncs/s", c.whole(d.SyncsPerSecond))
+	f.add("two syncs, µs", c.whole(d.TwoSyncsMicros))
+}
+
+func addMemory(f facts, m bench.Memory) {
+	f.add("own memory, most seen", term.Bytes(m.Own))
+	f.add("peak memory, with mapped pages", term.Bytes(m.Peak))
+}
+
+func (c *cli) addBacklog(f facts, b bench.Backlog) {
+	f.add("pending before", c.number(b.Pending))
+	f.add("file then", term.Bytes(b.FileBytes))
+	f.add("own memory then", term.Bytes(b.Memory.Own))
+	f.add("status, median and longest ms", decimal(b.Status.MedianMillis)+" "+decimal(b.Status.LongestMillis))
+	f.add("stuck, median and longest ms", decimal(b.StuckPage.MedianMillis)+" "+decimal(b.StuckPage.LongestMillis))
 }

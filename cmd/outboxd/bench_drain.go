@@ -2,194 +2,86 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"time"
+	"maps"
+	"slices"
 
-	"github.com/outboxd/outboxd/api"
+	"github.com/outboxd/outboxd/internal/bench"
 	"github.com/outboxd/outboxd/internal/term"
-	"github.com/outboxd/outboxd/simulator"
 	"github.com/spf13/cobra"
 )
 
-// drainPlan is what bench drain is asked to do.
-type drainPlan struct {
-	dir        string
-	records    int
-	jobs       int
-	jobRecords int
-	poll       string
-}
-
 func (c *cli) benchDrain() *cobra.Command {
-	var p drainPlan
+	var p bench.DrainPlan
+	var org orgFlags
+	var dir string
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Records a second through bulk jobs into the simulator",
-		Long: "Fill the outbox with pending upserts, then measure how quickly bulk jobs drain it into the simulator, " +
-			"which runs in this process on the same machine: how many records a second, API calls per 1,000 records, and the daemon's memory.",
-		Example: "  outboxd bench drain\n  outboxd bench drain --records 1000000 --job-records 10000 --json",
+		Long: "Fill the outbox with pending upserts and a few stuck events, ask how the daemon stands, then measure how quickly bulk jobs drain it into the simulator, " +
+			"which runs in this process on the same machine. The ceiling beside it is what a bare client reaches with a simulator of its own in the same round: jobs of the same size, " +
+			"as many at once, the same waits, rows made beforehand, results only counted. At last the drained file is looked at: what one event's commit takes there, and on a new file. " +
+			"With --job-time the org takes so long for each job; then the calls that a record costs are of interest, and no ceiling is measured.",
+		Example: "  outboxd bench drain\n  outboxd bench drain --pending 1000000 --job-records 10000 --rounds 1 --json\n  outboxd bench drain --job-time 5s --poll 1s..30s",
 		Args:    args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			if p.records < 1 || p.jobs < 1 || p.jobRecords < 1 {
-				return usage("--records, --jobs and --job-records must be positive")
+		RunE: func(*cobra.Command, []string) (err error) {
+			if p.Pending < 1 || p.Rounds < 1 || org.JobTime < 0 {
+				return usage("--pending and --rounds must be positive, --job-time not negative")
 			}
-			ctx, stop := interruptible()
-			defer stop()
-			return c.runBenchDrain(ctx, p)
+			if p.Org, err = org.org(); err != nil {
+				return err
+			}
+			return c.measureIn(dir, func(ctx context.Context, b *bench.Bench) error {
+				r, err := b.Drain(ctx, p)
+				if err != nil {
+					return err
+				}
+				return c.showDrain(r)
+			})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&p.dir, "dir", ".", "`folder` to put the store into")
-	f.IntVar(&p.records, "records", 100_000, "pending upserts, rounded up to thousands")
-	f.IntVar(&p.jobs, "jobs", 4, "bulk jobs at once")
-	f.IntVar(&p.jobRecords, "job-records", 1000, "records of a job, at most 10000")
-	f.StringVar(&p.poll, "poll", "50ms..1s", "`range` of the waits between two looks at a job")
-	c.jsonFlag(cmd, "the figures")
+	f.StringVar(&dir, "dir", ".", "`folder` to put the store into")
+	f.IntVar(&p.Pending, "pending", 100_000, "upserts that are pending before, all of which are drained")
+	f.IntVar(&p.Rounds, "rounds", 3, "how often it is repeated, each with a new outbox and org")
+	f.DurationVar(&org.JobTime, "job-time", 0, "that the org takes for each job")
+	org.register(f)
+	c.jsonFlag(cmd, "all figures")
 	return cmd
 }
 
-// drainReport is what bench drain found.
-type drainReport struct {
-	Records          int            `json:"records"`
-	Jobs             int            `json:"jobs_at_once"`
-	JobRecords       int            `json:"job_records"`
-	Poll             string         `json:"poll"`
-	Seconds          float64        `json:"seconds"`
-	RecordsPerSecond float64        `json:"records_per_second"`
-	CallsPerThousand float64        `json:"api_calls_per_1000_records"`
-	Calls            map[string]int `json:"calls"`
-	PeakRSSBytes     int64          `json:"peak_rss_bytes"`
-	OwnRSSBytes      int64          `json:"anonymous_rss_bytes"`
-}
-
-func (c *cli) runBenchDrain(ctx context.Context, p drainPlan) (err error) {
-	p.records = (p.records + batchEvents - 1) / batchEvents * batchEvents
-	folder, err := benchFolder(p.dir)
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(folder)
-	sim, url, err := startSimulator(simulator.Config{Seed: 1})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, sim.Close()) }()
-	config, err := p.config(folder, url)
-	if err != nil {
-		return err
-	}
-	child, err := startChild(ctx, folder, config)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, child.stop()) }()
-	if _, err := child.client.Pause(ctx); err != nil {
-		return err
-	}
-	if err := c.preload(ctx, child, p.records, "filling"); err != nil {
-		return err
-	}
-	r := drainReport{Records: p.records, Jobs: p.jobs, JobRecords: p.jobRecords, Poll: p.poll}
-	if err := c.drain(ctx, child, sim, &r); err != nil {
-		return err
-	}
-	return c.showDrain(r)
-}
-
-func startSimulator(cfg simulator.Config) (*simulator.Simulator, string, error) {
-	sim, err := simulator.New(cfg)
-	if err != nil {
-		return nil, "", err
-	}
-	url, err := sim.Start("127.0.0.1:0")
-	if err != nil {
-		return nil, "", errors.Join(err, sim.Close())
-	}
-	return sim, url, nil
-}
-
-// config is the daemon's configuration beside its paths.
-func (p drainPlan) config(folder, url string) (string, error) {
-	secret := filepath.Join(folder, "secret")
-	if err := os.WriteFile(secret, []byte(simulator.DefaultClientSecret), 0o600); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf(`salesforce:
-  login_url: %s
-  auth: {flow: client_credentials, client_id: %s, client_secret_file: %q}
-dispatch:
-  bulk: {min_records: 1, max_records: %d, max_jobs: %d, poll: %s}
-`, url, simulator.DefaultClientID, secret, p.jobRecords, p.jobs, p.poll), nil
-}
-
-// drain lets the daemon go and watches until nothing is pending.
-func (c *cli) drain(ctx context.Context, child *child, sim *simulator.Simulator, r *drainReport) error {
-	before := sim.Calls()
-	bar := c.errs.Bar("draining", int64(r.Records))
-	defer bar.End()
-	started := time.Now()
-	if _, err := child.client.Resume(ctx, api.ResumeRequest{}); err != nil {
-		return err
-	}
-	s, err := watchDrained(ctx, child, func(s api.Status) { bar.Set(s.Counts.Delivered, int64(r.Records), "") })
-	if err != nil {
-		return err
-	}
-	r.Seconds = time.Since(started).Seconds()
-	bar.End()
-	if s.Counts.Delivered != int64(r.Records) {
-		return fmt.Errorf("%d of %d records were delivered, %d failed, %d are in doubt",
-			s.Counts.Delivered, r.Records, s.Counts.Failed, s.Counts.InDoubt)
-	}
-	after := sim.Calls()
-	r.Calls = after.Calls
-	for kind, n := range before.Calls {
-		r.Calls[kind] -= n
-	}
-	r.RecordsPerSecond = float64(r.Records) / r.Seconds
-	r.CallsPerThousand = float64(after.Used-before.Used) * 1000 / float64(r.Records)
-	r.PeakRSSBytes, r.OwnRSSBytes, err = child.memory()
-	return err
-}
-
-// watchDrained asks for the status until nothing waits or is under way.
-func watchDrained(ctx context.Context, child *child, show func(api.Status)) (api.Status, error) {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		s, err := child.client.Status(ctx)
-		if err != nil {
-			return s, err
-		}
-		show(s)
-		if s.Counts.Pending+s.Counts.Inflight == 0 {
-			return s, nil
-		}
-		select {
-		case <-tick.C:
-		case <-child.ended:
-			return s, fmt.Errorf("the daemon ended: %w: %s", child.err, child.output)
-		case <-ctx.Done():
-			return s, ctx.Err()
-		}
-	}
-}
-
-func (c *cli) showDrain(r drainReport) error {
+func (c *cli) showDrain(r bench.DrainReport) error {
 	if c.json {
 		return c.printJSON(r)
 	}
-	table := c.out.Table()
-	table.Row("records", c.number(int64(r.Records)))
-	table.Row("jobs at once", fmt.Sprint(r.Jobs))
-	table.Row("records a job", c.number(int64(r.JobRecords)))
-	table.Row("seconds", fmt.Sprintf("%.2f", r.Seconds))
-	table.Row("records/s", c.number(int64(r.RecordsPerSecond)))
-	table.Row("API calls per 1,000 records", fmt.Sprintf("%.2f", r.CallsPerThousand))
-	table.Row("peak RSS", term.Bytes(r.PeakRSSBytes))
-	table.Row("own memory", term.Bytes(r.OwnRSSBytes))
-	return table.Flush()
+	table := c.out.Table("pending", "jobs at once", "records a job", "records/s", "ceiling", "ratio", "CPU µs/record", "API calls/1,000", "commits/1,000")
+	ceiling, share := unknown, unknown
+	if r.CeilingPerSecond > 0 {
+		ceiling, share = c.whole(r.CeilingPerSecond), decimal(r.Ratio)
+	}
+	first := r.Rounds[0]
+	table.Row(c.number(int64(r.Pending)), c.number(int64(r.Jobs)), c.number(int64(r.JobRecords)), c.whole(r.RecordsPerSecond), ceiling, share,
+		decimal(r.CPUMicros), decimal(r.CallsPerThousand), decimal(r.CommitsPerRecords))
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.out)
+	f := facts{c.out.Table()}
+	c.addDisk(f, r.Disk)
+	for _, kind := range slices.Sorted(maps.Keys(first.PerThousandByKind)) {
+		f.add("calls/1,000 of "+kind, decimal(first.PerThousandByKind[kind]))
+	}
+	addMemory(f, first.Memory)
+	c.addBacklog(f, first.Backlog)
+	f.add("file after the drain", term.Bytes(first.After.FileBytes))
+	f.add("free share of it", decimal(first.After.FreeShare))
+	f.add("one-event commit there, µs", c.whole(first.After.CommitMicros))
+	f.add("the same on a new file, µs", c.whole(first.After.NewCommitMicros))
+	f.add("ratio of these", decimal(first.After.Ratio))
+	f.add("records/s by tenths of the backlog", c.rounds(first.Tenths))
+	f.add("records/s of each round", c.rounds(picked(r.Rounds, func(d bench.DrainRound) float64 { return d.RecordsPerSecond })))
+	if r.CeilingPerSecond > 0 {
+		f.add("ceiling of each round", c.rounds(picked(r.Rounds, func(d bench.DrainRound) float64 { return d.CeilingPerSecond })))
+	}
+	return f.table.Flush()
 }

@@ -38,9 +38,10 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		Setup:               setupScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"ready": ready,
-			"await": await,
+			"exits":  exits,
+			"ready":  ready,
+			"await":  await,
+			"figure": figure,
 		},
 	})
 }

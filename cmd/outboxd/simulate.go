@@ -88,3 +88,16 @@ func simulatorFiles(cfg *simulator.Config, schema, publicKey string) error {
 	}
 	return nil
 }
+
+// startSimulator starts an org within this process.
+func startSimulator(cfg simulator.Config) (*simulator.Simulator, string, error) {
+	sim, err := simulator.New(cfg)
+	if err != nil {
+		return nil, "", err
+	}
+	url, err := sim.Start("127.0.0.1:0")
+	if err != nil {
+		return nil, "", errors.Join(err, sim.Close())
+	}
+	return sim, url, nil
+}

@@ -66,8 +66,11 @@ func compare(ctx context.Context, o options, progress io.Writer) (report.Report,
 			case errors.Is(err, errMissing):
 				e.found.Missing = err.Error()
 				fmt.Fprintf(progress, "%s is left out: %v; bench/install installs it\n", e.name, err)
-			case err != nil:
-				return r, fmt.Errorf("%s: %w", e.name, err)
+			case ctx.Err() != nil:
+				return r, err
+			case err != nil: // the rounds that went well are worth having
+				e.found.Failures = append(e.found.Failures, fmt.Sprintf("round %d: %v", round+1, err))
+				fmt.Fprintf(progress, "%s: %v\n", e.name, err)
 			}
 		}
 	}

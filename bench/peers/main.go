@@ -95,7 +95,19 @@ func run(ctx context.Context, o options, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if !o.json {
+	if err := write(r, o.json, out); err != nil {
+		return err
+	}
+	for _, p := range r.Peers {
+		if len(p.Failures) > 0 {
+			return fmt.Errorf("%s failed in %d of %d rounds", p.Name, len(p.Failures), r.Rounds)
+		}
+	}
+	return nil
+}
+
+func write(r report.Report, asJSON bool, out io.Writer) error {
+	if !asJSON {
 		return r.Markdown(out)
 	}
 	text, err := json.MarshalIndent(r, "", "  ")

@@ -116,7 +116,7 @@ func TestMeasure_CountsWhatEndsWithinItsTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := report.Sample{EventsPerSecond: 4 * 10 * 1000, Latency: report.Latency{P50: 1000, P99: 1000, P999: 1000, Max: 1000}}
+		want := report.Sample{EventsPerSecond: 4 * 10 * 1000, Latency: report.Latency{P50: 1000, P99: 1000, P999: 1000, Longest: 1000}}
 		if sample != want {
 			t.Errorf("got %+v, want %+v", sample, want)
 		}

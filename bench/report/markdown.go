@@ -20,7 +20,7 @@ func (r Report) Markdown(w io.Writer) error {
 	table(&b, "p50 / p99 / longest request, ms", loads)
 	for _, p := range r.Peers {
 		r.row(&b, p, loads, func(result Result) string {
-			return fmt.Sprintf("%s / %s / %s", millis(result.Latency.P50), millis(result.Latency.P99), millis(result.Latency.Max))
+			return fmt.Sprintf("%s / %s / %s", millis(result.P50), millis(result.P99), millis(result.Longest))
 		})
 	}
 	table(&b, "outboxd against", loads)
@@ -90,6 +90,9 @@ func (r Report) peers(b *strings.Builder) {
 		fmt.Fprintf(b, "- %s: %s\n", strings.TrimSpace(p.Name+" "+p.Version), p.Event)
 		if p.Missing != "" {
 			fmt.Fprintf(b, "  Not measured: %s.\n", p.Missing)
+		}
+		for _, failure := range p.Failures {
+			fmt.Fprintf(b, "  Failed in %s.\n", failure)
 		}
 	}
 }

@@ -28,11 +28,12 @@ type Report struct {
 
 // Peer is one program that stores events durably.
 type Peer struct {
-	Name    string   `json:"name"`
-	Version string   `json:"version,omitempty"`
-	Event   string   `json:"event"`             // what one event is to it
-	Missing string   `json:"missing,omitempty"` // why there are no results
-	Results []Result `json:"results,omitempty"`
+	Name     string   `json:"name"`
+	Version  string   `json:"version,omitempty"`
+	Event    string   `json:"event"`              // what one event is to it
+	Missing  string   `json:"missing,omitempty"`  // why there are no results
+	Failures []string `json:"failures,omitempty"` // rounds that ended early
+	Results  []Result `json:"results,omitempty"`
 }
 
 // Load is how events are sent: so many connections, and on each one request
@@ -42,21 +43,22 @@ type Load struct {
 	Batch       int `json:"events_per_request"`
 }
 
-// Result is what a peer did under a load: medians of the rounds.
+// Result is what a peer did under a load: medians of the rounds, of which there
+// are fewer than the report's if some failed.
 type Result struct {
 	Load
-	EventsPerSecond float64   `json:"events_per_second"`
-	Latency         Latency   `json:"latency_us"`
-	SyncsPerSecond  float64   `json:"syncs_per_second"` // of the disk, just before the server started
-	Rates           []float64 `json:"rounds_events_per_second"`
+	EventsPerSecond float64 `json:"events_per_second"`
+	Latency
+	SyncsPerSecond float64   `json:"syncs_per_second"` // of the disk, just before the server started
+	Rates          []float64 `json:"rounds_events_per_second"`
 }
 
 // Latency is how long requests took, in microseconds.
 type Latency struct {
-	P50  float64 `json:"p50"`
-	P99  float64 `json:"p99"`
-	P999 float64 `json:"p999"`
-	Max  float64 `json:"max"`
+	P50     float64 `json:"p50_us"`
+	P99     float64 `json:"p99_us"`
+	P999    float64 `json:"p999_us"`
+	Longest float64 `json:"longest_us"`
 }
 
 // Sample is one round of a result.
@@ -71,7 +73,7 @@ func Latencies(all []time.Duration) Latency {
 	slices.Sort(all)
 	return Latency{
 		P50: Quantile(all, 0.5), P99: Quantile(all, 0.99),
-		P999: Quantile(all, 0.999), Max: Quantile(all, 1),
+		P999: Quantile(all, 0.999), Longest: Quantile(all, 1),
 	}
 }
 
@@ -113,10 +115,10 @@ func Of(load Load, rounds []Sample) Result {
 		EventsPerSecond: middle(func(s Sample) float64 { return s.EventsPerSecond }),
 		SyncsPerSecond:  middle(func(s Sample) float64 { return s.SyncsPerSecond }),
 		Latency: Latency{
-			P50:  middle(func(s Sample) float64 { return s.Latency.P50 }),
-			P99:  middle(func(s Sample) float64 { return s.Latency.P99 }),
-			P999: middle(func(s Sample) float64 { return s.Latency.P999 }),
-			Max:  middle(func(s Sample) float64 { return s.Latency.Max }),
+			P50:     middle(func(s Sample) float64 { return s.Latency.P50 }),
+			P99:     middle(func(s Sample) float64 { return s.Latency.P99 }),
+			P999:    middle(func(s Sample) float64 { return s.Latency.P999 }),
+			Longest: middle(func(s Sample) float64 { return s.Latency.Longest }),
 		},
 	}
 	for _, s := range rounds {

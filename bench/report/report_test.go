@@ -39,7 +39,7 @@ func TestQuantile_IsAValueThatWasMeasured(t *testing.T) {
 
 func TestLatencies_SortsFirst(t *testing.T) {
 	got := Latencies([]time.Duration{3 * time.Millisecond, time.Microsecond, 2 * time.Millisecond})
-	if want := (Latency{P50: 2000, P99: 3000, P999: 3000, Max: 3000}); got != want {
+	if want := (Latency{P50: 2000, P99: 3000, P999: 3000, Longest: 3000}); got != want {
 		t.Errorf("Latencies = %+v, want %+v", got, want)
 	}
 }
@@ -60,11 +60,11 @@ func TestMedian(t *testing.T) {
 
 func TestOf_TakesMediansOfEachFigure(t *testing.T) {
 	r := Of(Single, []Sample{
-		{EventsPerSecond: 30, SyncsPerSecond: 1, Latency: Latency{P99: 5, Max: 9}},
-		{EventsPerSecond: 10, SyncsPerSecond: 3, Latency: Latency{P99: 4, Max: 7}},
-		{EventsPerSecond: 20, SyncsPerSecond: 2, Latency: Latency{P99: 6, Max: 8}},
+		{EventsPerSecond: 30, SyncsPerSecond: 1, Latency: Latency{P99: 5, Longest: 9}},
+		{EventsPerSecond: 10, SyncsPerSecond: 3, Latency: Latency{P99: 4, Longest: 7}},
+		{EventsPerSecond: 20, SyncsPerSecond: 2, Latency: Latency{P99: 6, Longest: 8}},
 	})
-	if r.EventsPerSecond != 20 || r.SyncsPerSecond != 2 || r.Latency.P99 != 5 || r.Latency.Max != 8 {
+	if r.EventsPerSecond != 20 || r.SyncsPerSecond != 2 || r.P99 != 5 || r.Longest != 8 {
 		t.Errorf("Of = %+v", r)
 	}
 	if len(r.Rates) != 3 || r.Rates[0] != 30 {
@@ -72,13 +72,13 @@ func TestOf_TakesMediansOfEachFigure(t *testing.T) {
 	}
 }
 
-// example is a report with a missing peer, a goal that is reached, one that is
+// example is a report with a missing peer, one that failed, a goal that is reached, one that is
 // missed, and some that were not measured.
 func example() Report {
 	result := func(load Load, rate float64) Result {
 		return Result{
 			Load: load, EventsPerSecond: rate, SyncsPerSecond: 5600, Rates: []float64{rate},
-			Latency: Latency{P50: 1e6 / rate, P99: 3e6 / rate, P999: 4e6 / rate, Max: 2e8 / rate},
+			Latency: Latency{P50: 1e6 / rate, P99: 3e6 / rate, P999: 4e6 / rate, Longest: 2e8 / rate},
 		}
 	}
 	one := Load{Connections: 1, Batch: 1}
@@ -86,9 +86,10 @@ func example() Report {
 		CPUs: 2, EventBytes: 512, Rounds: 3, Seconds: 1.5, SyncsPerSecond: 5600,
 		Peers: []Peer{
 			{Name: Raw, Event: "bytes.", Results: []Result{result(one, 5600), result(Single, 200_000), result(Batch, 1_500_000)}},
-			{Name: Outboxd, Event: "an upsert.", Results: []Result{result(one, 2400), result(Single, 40_000), result(Batch, 249_999)}},
+			{Name: Outboxd, Event: "an upsert.", Results: []Result{result(one, 2400), result(Single, 34_000), result(Batch, 250_000)}},
 			{Name: Redis, Version: "7", Event: "a SET.", Results: []Result{result(Batch, 100_000), result(Single, 50_000)}},
 			{Name: Postgres, Event: "a row.", Missing: "not installed"},
+			{Name: River, Event: "a job.", Failures: []string{"round 2: 1 connection: disk full"}},
 		},
 	}
 }

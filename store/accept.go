@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -38,21 +39,38 @@ func (s *Store) Put(ctx context.Context, events []Event, o PutOptions) ([]PutRes
 		return nil, nil
 	}
 	p := &putOp{events: make([]prepared, len(events)), atomic: o.Atomic, results: make([]PutResult, len(events))}
-	for i := range events {
-		p.prepare(i, &events[i])
-	}
+	recs := recBuffers.Get().(*[]byte)
+	*recs = p.prepare(events, (*recs)[:0])
 	if err := s.submit(ctx, &op{put: p}); err != nil {
-		return nil, fmt.Errorf("put: %w", err)
+		return nil, fmt.Errorf("put: %w", err) // the writer may still look at the records
+	}
+	if cap(*recs) <= keepRecs {
+		recBuffers.Put(recs)
 	}
 	return p.results, nil
 }
 
-func (p *putOp) prepare(i int, e *Event) {
-	size := recFixed + 64 + len(e.Key) + len(e.Source) + len(e.Lane) + len(e.Head) + len(e.Payload)
-	lane := laneHash(e.Lane)
-	rec := appendRec(make([]byte, 0, size), e, lane)
-	p.events[i] = prepared{e: e, hash: hashKey(e.Key), lane: lane, stream: streamName(e), rec: rec}
-	p.size += len(rec)
+// recBuffers hold the records of a put until it is committed; larger ones than
+// keepRecs bytes are not kept for the next.
+var recBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const keepRecs = 2 << 20
+
+// prepare encodes the records into a buffer, and returns that.
+func (p *putOp) prepare(events []Event, recs []byte) []byte {
+	size := 0
+	for i := range events {
+		size += recSize(&events[i])
+	}
+	recs = slices.Grow(recs, size) // so that no record is moved any more
+	for i := range events {
+		e, at := &events[i], len(recs)
+		lane := laneHash(e.Lane)
+		recs = appendRec(recs, e, lane)
+		p.events[i] = prepared{e: e, hash: hashKey(e.Key), lane: lane, stream: streamName(e), rec: recs[at:len(recs):len(recs)]}
+	}
+	p.size = len(recs)
+	return recs
 }
 
 // refuse answers every event that would have been stored by the transaction that
@@ -97,7 +115,14 @@ func (t *txn) puts(ops []*op) error {
 	} else if _, err := t.sweepRoom(); err != nil {
 		return err
 	}
-	g := &group{t: t, full: full, first: t.num.Next, keys: map[keyHash]int{}, idx: map[uint32][]added{}}
+	events := 0
+	for _, o := range ops {
+		events += len(o.put.events)
+	}
+	g := &group{
+		t: t, full: full, first: t.num.Next, idx: map[uint32][]added{},
+		keys: make(map[keyHash]int, events), added: make([]added, 0, events),
+	}
 	for _, o := range ops {
 		if err := g.add(o.put); err != nil {
 			return err

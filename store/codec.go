@@ -71,6 +71,19 @@ func microTime(us int64) time.Time {
 	return time.UnixMicro(us).UTC()
 }
 
+// recSize is no less than the bytes of an event's record.
+func recSize(e *Event) int {
+	size := recFixed + len(e.Digest) + 8 + 2*binary.MaxVarintLen64
+	for _, v := range [...]int{len(e.Key), len(e.Source), len(e.Lane), len(e.Head), len(e.Payload)} {
+		size += binary.MaxVarintLen32 + v
+	}
+	size += binary.MaxVarintLen32
+	for _, k := range e.After {
+		size += binary.MaxVarintLen32 + len(k)
+	}
+	return size
+}
+
 // appendRec encodes an event; sealRec completes it in place.
 func appendRec(dst []byte, e *Event, lane uint64) []byte {
 	dst = append(dst, make([]byte, recFixed)...)

@@ -25,7 +25,7 @@ var may = map[string][]string{
 	"server":           {"api", "event", "store"},
 	"dispatcher":       {"event", "salesforce", "store"},
 	"app":              {"api", "config", "dispatcher", "event", "internal/fsx", "salesforce", "server", "store"},
-	"internal/bench":   {"api", "client", "config", "internal/term", "simulator"},
+	"internal/bench":   {"api", "client", "config", "internal/term", "simulator", "store"},
 	"cmd/outboxd": {
 		"api", "app", "client", "config", "dispatcher", "event", "internal/bench", "internal/fsx", "internal/term",
 		"salesforce", "server", "simulator", "store",

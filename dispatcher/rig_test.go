@@ -25,6 +25,12 @@ import (
 
 // TestMain runs many rigs at a time: they mostly wait.
 func TestMain(m *testing.M) {
+	if os.Getenv(orgProcess) != "" {
+		if err := serveOrg(); err != nil {
+			panic(err)
+		}
+		return
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)

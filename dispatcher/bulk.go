@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -77,7 +76,7 @@ const maxUpload = 100 << 20
 // large for one job the second half goes back, as often as need be.
 func (j *job) fit() []store.Outcome {
 	out := j.tabulate()
-	for j.table.Size() > maxUpload && j.size > 1 {
+	for len(j.table.CSV()) > maxUpload && j.size > 1 {
 		n := half(j.size)
 		for _, r := range j.records[n:] {
 			o := j.unsent(r)
@@ -90,11 +89,19 @@ func (j *job) fit() []store.Outcome {
 	return out
 }
 
+// cells are what the job has of record i: nothing of one that would not fit a job today (restore).
+func (j *job) cells(i int) []string {
+	if i >= len(j.table.Rows) {
+		return make([]string, len(j.table.Header))
+	}
+	return j.table.Cells(i)
+}
+
 // carries reports whether record i has something in a column.
 func (j *job) carries(i int, column string) bool {
 	for c, name := range j.table.Header {
 		if strings.EqualFold(name, column) {
-			return j.table.Cells[i][c] != ""
+			return j.cells(i)[c] != ""
 		}
 	}
 	return false
@@ -200,16 +207,11 @@ func (d *Dispatcher) stepUpload(ctx context.Context, j *job) error {
 		return d.replace(ctx, j, errors.New("the upload was left unfinished"))
 	}
 	j.empty = false
-	var csv bytes.Buffer
-	csv.Grow(int(j.table.Size()))
-	if err := j.table.WriteCSV(&csv); err != nil {
-		return fmt.Errorf("attempt %s: write CSV: %w", j.ID, err)
-	}
 	if err := d.breaker.await(ctx, writing); err != nil {
 		return err
 	}
 	crashpoint("N2.before")
-	err := d.org.UploadJob(ctx, j.JobID, csv.Bytes())
+	err := d.org.UploadJob(ctx, j.JobID, j.table.CSV())
 	crashpoint("N2.after")
 	d.heard(writing, err)
 	if err != nil {

@@ -173,7 +173,6 @@ func (j *job) restore(claimed []store.Claimed) {
 	for _, c := range claimed {
 		if !known[c.Seq] {
 			j.records = append(j.records, record{Claimed: c})
-			j.table.Cells = append(j.table.Cells, make([]string, len(j.table.Header)))
 		}
 	}
 	j.size = len(j.records)

@@ -243,8 +243,9 @@ func (j *job) lines(h *harvest) (sent []Line, answers []Answer) {
 	}
 	columns := j.comparable(h)
 	for i := range j.records {
-		sent[i] = j.wholeRow(columns, func(c int) string { return j.table.Cells[i][c] })
-		sent[i].Raw = strings.Join(j.table.Cells[i], "\x1f")
+		cells := j.cells(i)
+		sent[i] = j.wholeRow(columns, func(c int) string { return cells[c] })
+		sent[i].Raw = strings.Join(cells, "\x1f")
 	}
 	for i, r := range h.rows {
 		answers[i].Line = j.wholeRow(columns, func(c int) string { return r.Cells[column(r.header, j.table.Header[c])] })

@@ -53,7 +53,7 @@ func (d *Dispatcher) resume(ctx context.Context, a store.Attempt) error {
 	case isCrashLoop(a, claimed):
 		return d.isolate(ctx, a, claimed)
 	case a.Kind == store.KindBulk:
-		return d.runJob(ctx, a, claimed)
+		return d.runJob(ctx, a, claimed, nil)
 	}
 	return d.runREST(ctx, a, claimed, found)
 }
@@ -139,7 +139,7 @@ func (d *Dispatcher) resumeOpen(ctx context.Context, a store.Attempt, claimed []
 	case isCrashLoop(a, claimed):
 		return d.isolate(ctx, a, claimed)
 	}
-	return d.runJob(ctx, a, claimed)
+	return d.runJob(ctx, a, claimed, nil)
 }
 
 // resumeClosed goes on with a job that may have been processed. It is never
@@ -160,6 +160,7 @@ func (d *Dispatcher) resumeClosed(ctx context.Context, a store.Attempt, claimed 
 	j := &job{batch: b}
 	j.tabulate()
 	j.restore(claimed)
+	j.slim()
 	return d.steps(ctx, j)
 }
 

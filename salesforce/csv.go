@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -38,10 +39,25 @@ type Table struct {
 
 	csv  []byte
 	ends []int // within csv, of the header and of each line
+
+	has     []uint16 // the columns of each line's cells that are not empty, one line after another
+	hasEnds []int    // within has, of each line
 }
 
 // CSV is what is uploaded, header and all. It is the table's: do not change it.
 func (t *Table) CSV() []byte { return t.csv }
+
+// Forget lets go of the CSV: CSV and Cells can't be asked for any more.
+func (t *Table) Forget() { t.csv, t.ends = nil, nil }
+
+// Has reports whether a line's cell in a column of Header holds anything.
+func (t *Table) Has(line, column int) bool {
+	begin := 0
+	if line > 0 {
+		begin = t.hasEnds[line-1]
+	}
+	return slices.Contains(t.has[begin:t.hasEnds[line]], uint16(column))
+}
 
 // Cells are the cells of a line, as many as Header has. A cell is what the org is to read: empty leaves the field
 // alone, Null clears it.
@@ -144,10 +160,12 @@ func (b *tableBuilder) writeLine() {
 		t.csv = append(t.csv, '"')
 		if c.row == b.row {
 			t.csv = appendDoubled(t.csv, b.text[c.begin:c.end])
+			t.has = append(t.has, uint16(i))
 		}
 		t.csv = append(t.csv, '"')
 	}
 	t.csv = append(t.csv, '\n')
+	t.hasEnds = append(t.hasEnds, len(t.has))
 	b.lineEnds()
 }
 

@@ -9,12 +9,12 @@ var jobs = []mutant{
 	},
 	{
 		guard: "T2 before N2: the job's id is stored before its data is sent", does: "the data goes first",
-		edits: []edit{{"dispatcher/bulk.go", "\t\tj.empty = true\n\t\treturn d.advance(ctx, j, \"T2\"", "\t\tj.empty, j.JobID = true, made.ID\n\t\t_ = d.org.UploadJob(ctx, made.ID, j.table.CSV())\n\t\treturn d.advance(ctx, j, \"T2\""}},
+		edits: []edit{{"dispatcher/bulk.go", "\t\tj.empty, j.made = true, time.Now()\n\t\treturn d.advance(ctx, j, \"T2\"", "\t\tj.empty, j.made, j.JobID = true, time.Now(), made.ID\n\t\t_ = d.org.UploadJob(ctx, made.ID, j.table.CSV())\n\t\treturn d.advance(ctx, j, \"T2\""}},
 		test:  "dispatcher TestJob_EachStepIsStoredBeforeTheNextCall",
 	},
 	{
 		guard: "T3 before N3: closing is stored before the job is closed (rule 1)", does: "the job is closed first",
-		edits: []edit{{"dispatcher/bulk.go", "\tj.slim()\n\tj.uploaded = true\n", "\tj.slim()\n\t_, _ = d.close(ctx, j)\n"}},
+		edits: []edit{{"dispatcher/bulk.go", "\tj.uploaded = true\n\treturn d.advance", "\t_, _ = d.close(ctx, j)\n\treturn d.advance"}},
 		test:  "dispatcher TestJob_EachStepIsStoredBeforeTheNextCall",
 	},
 	{

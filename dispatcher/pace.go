@@ -86,13 +86,18 @@ func (p *paces) forget() {
 type looks struct {
 	pause    // between looks once the job is overdue
 	closed   time.Time
-	expected time.Duration // after closed, 0: not known
+	expected time.Duration // after closed; 0: not known, or overdue
 }
 
 // wait is how long it is until the next look: never longer than the longest pause.
 func (l *looks) wait() time.Duration {
-	if left := l.expected - time.Since(l.closed); left > 0 {
-		return min(left, l.most)
+	if l.expected == 0 {
+		return l.step()
 	}
-	return l.step()
+	left := l.expected - time.Since(l.closed)
+	if left > l.most {
+		return l.most
+	}
+	l.expected = 0 // from then on it is overdue
+	return max(left, 0)
 }

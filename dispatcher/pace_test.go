@@ -88,10 +88,21 @@ func TestLooks_NeverFartherApartThanTheLongestPause(t *testing.T) {
 		l := looks{pause: pause{time.Second, 30 * time.Second}, closed: time.Now(), expected: 24 * time.Hour}
 		for range 4000 {
 			wait := l.wait()
-			if wait <= 0 || wait > 30*time.Second {
+			if wait < 0 || wait > 30*time.Second {
 				t.Fatalf("a pause of %v, %v after the close", wait, time.Since(l.closed))
 			}
 			time.Sleep(wait)
+		}
+	})
+}
+
+// What is expected to have ended by now is looked at once, and then no more often than before.
+func TestLooks_OverdueIsLookedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := looks{pause: pause{time.Second, 30 * time.Second}, closed: time.Now(), expected: 10 * time.Millisecond}
+		time.Sleep(20 * time.Millisecond)
+		if first, second := l.wait(), l.wait(); first != 0 || second != time.Second {
+			t.Errorf("pauses of %v and %v, want none and a second", first, second)
 		}
 	})
 }

@@ -23,7 +23,7 @@ type job struct {
 	closed   time.Time // when this run tried first to close it; zero: another run did
 	tries    int       // jobs made in vain by this run
 	over     bool      // settled or given back
-	free     func()    // gives its slot up; nil: it was found at a start and keeps it
+	free     func()    // gives its slot up
 	stage    *stage    // in which it has a place; nil: it has its slot
 }
 
@@ -34,8 +34,7 @@ const (
 	closeTries = 5
 )
 
-// runJob carries claimed events into a job and through it. free, unless it is nil,
-// gives its slot up.
+// runJob carries claimed events into a job and through it. free gives its slot up.
 func (d *Dispatcher) runJob(ctx context.Context, a store.Attempt, claimed []store.Claimed, free func()) error {
 	b, err := d.ready(ctx, a, claimed, fresh)
 	if b == nil || err != nil {

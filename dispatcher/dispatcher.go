@@ -205,7 +205,7 @@ func (d *Dispatcher) run(ctx context.Context, stop func(error)) (err error) {
 		d.attempts.Go(func() { stop(d.verify(ctx)) })
 	}
 	for _, a := range unfinished {
-		d.start(ctx, a.Route, a.Kind, stop, func(func()) error { return resume(ctx, a) })
+		d.start(ctx, a.Route, a.Kind, stop, func(free func()) error { return resume(ctx, a, free) })
 	}
 	return d.loop(ctx, stop)
 }

@@ -38,6 +38,13 @@ func (s *stage) enter(ctx context.Context, most int) bool {
 	}
 }
 
+// take takes a place whether there is room or not.
+func (s *stage) take() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken++
+}
+
 func (s *stage) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +58,7 @@ func (s *stage) leave() {
 // pass moves the job into its next stage, unless it is there already; false if ctx
 // ended first.
 func (j *job) pass(ctx context.Context, next *stage) bool {
-	if j.free == nil || j.stage == next {
+	if j.stage == next {
 		return true
 	}
 	if !next.enter(ctx, j.cfg.Bulk.MaxJobs) {
@@ -62,13 +69,19 @@ func (j *job) pass(ctx context.Context, next *stage) bool {
 	return true
 }
 
+// begin puts a job that a start found into the stage that it is in, full or not.
+func (j *job) begin(in *stage) {
+	in.take()
+	j.depart()
+	j.stage = in
+}
+
 // depart gives up the place that the job has.
 func (j *job) depart() {
-	switch {
-	case j.stage != nil:
-		j.stage.leave()
-		j.stage = nil
-	case j.free != nil:
+	if j.stage == nil {
 		j.free()
+		return
 	}
+	j.stage.leave()
+	j.stage = nil
 }

@@ -41,7 +41,7 @@ var jobs = []mutant{
 		guard: "an attempt that is closing is never given up (rule 2)", does: "a start puts its events back",
 		edits: []edit{
 			{"store/attempt.go", "if a.Phase >= PhaseClosing {", "if a.Phase >= PhaseDone {"},
-			{"dispatcher/recover.go", "case a.Phase >= store.PhaseClosing:\n\t\treturn d.resumeClosed(ctx, a, claimed)", "case a.Phase >= store.PhaseClosing:\n\t\treturn d.release(ctx, a, errSmall)"},
+			{"dispatcher/recover.go", "case a.Phase >= store.PhaseClosing:\n\t\treturn d.resumeClosed(ctx, a, claimed, free)", "case a.Phase >= store.PhaseClosing:\n\t\treturn d.release(ctx, a, errSmall)"},
 		},
 		test: "dispatcher TestRestart_FromEveryStep/create_by_job/job.close/delay_after",
 	},

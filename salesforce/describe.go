@@ -26,8 +26,8 @@ type Object struct {
 	Queryable  bool    `json:"queryable"`
 	Fields     []Field `json:"fields"`
 
-	byName         map[string]*Field // lower case
-	byRelationship map[string]*Field
+	byName         map[string]*Field // as it is written, and in lower case
+	byRelationship map[string]*Field // the same
 }
 
 // Field is one field of an Object.
@@ -66,13 +66,20 @@ type PicklistValue struct {
 
 // Field finds a field by its name, whatever the letter case.
 func (o *Object) Field(name string) (*Field, bool) {
-	f, ok := o.byName[strings.ToLower(name)]
-	return f, ok
+	return find(o.byName, name)
 }
 
 // Relationship finds the lookup field that a nested object of this name stands for, whatever the letter case.
 func (o *Object) Relationship(name string) (*Field, bool) {
-	f, ok := o.byRelationship[strings.ToLower(name)]
+	return find(o.byRelationship, name)
+}
+
+// find tries the letter case of describe first, which is the usual one and costs no folding.
+func find(fields map[string]*Field, name string) (*Field, bool) {
+	f, ok := fields[name]
+	if !ok {
+		f, ok = fields[strings.ToLower(name)]
+	}
 	return f, ok
 }
 
@@ -81,13 +88,13 @@ func (f *Field) Polymorphic() bool { return len(f.ReferenceTo) > 1 }
 
 // index makes the lookup tables.
 func (o *Object) index() {
-	o.byName = make(map[string]*Field, len(o.Fields))
+	o.byName = make(map[string]*Field, 2*len(o.Fields))
 	o.byRelationship = map[string]*Field{}
 	for i := range o.Fields {
 		f := &o.Fields[i]
-		o.byName[strings.ToLower(f.Name)] = f
-		if f.RelationshipName != "" {
-			o.byRelationship[strings.ToLower(f.RelationshipName)] = f
+		o.byName[f.Name], o.byName[strings.ToLower(f.Name)] = f, f
+		if name := f.RelationshipName; name != "" {
+			o.byRelationship[name], o.byRelationship[strings.ToLower(name)] = f, f
 		}
 	}
 }

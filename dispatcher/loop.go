@@ -15,7 +15,7 @@ const (
 	// lookEvery is the longest time between two looks at the outbox: a hint may have been missed.
 	lookEvery = 30 * time.Second
 	// lookApart is the shortest: many small commits are looked at together.
-	lookApart = 2 * time.Millisecond
+	lookApart = 5 * time.Millisecond
 	// sweepEvery is the rhythm of the store's housekeeping.
 	sweepEvery = 5 * time.Second
 )

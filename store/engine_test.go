@@ -471,6 +471,10 @@ func TestStatus_CountsCommitsAndSyncs(t *testing.T) {
 	if commits != 2 || syncs != want {
 		t.Errorf("%d commits and %d syncs, want 2 and %d", commits, syncs, want)
 	}
+	page := int64(os.Getpagesize())
+	if n := after.Written - before.Written; n < 4*page || n > 20*page || n%page != 0 {
+		t.Errorf("%d bytes were written, want some pages for each of two commits", n)
+	}
 }
 
 // At the size limit new events are refused, nothing accepted is lost, outcomes

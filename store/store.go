@@ -110,6 +110,7 @@ type Store struct {
 	applied  int   // id of the newest transaction that memory follows
 
 	commits, growths atomic.Int64 // since Open
+	written          atomic.Int64 // bytes, the same
 
 	win     *window // the writer's alone
 	term    atomic.Uint64

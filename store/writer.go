@@ -198,6 +198,8 @@ func (s *Store) commit(f func(t *txn) error) error {
 		return s.commitError(err, id-1)
 	}
 	s.commits.Add(1)
+	stats := tx.Stats()
+	s.written.Add(stats.GetPageAlloc() + s.pageSize()) // its new pages, and the meta page
 	t.apply(id)
 	return nil
 }

@@ -14,8 +14,9 @@ import (
 // Bounds of one Sweep, which is called again while there is more.
 const (
 	sweepStep    = 500
-	keepAttempts = 10_000 // recent attempts beside the unfinished ones
-	saveEvery    = 10 * time.Second
+	keepAttempts = 10_000           // recent attempts beside the unfinished ones
+	saveEvery    = 10 * time.Second // the clock
+	tidyEvery    = 10 * time.Second // the attempts
 )
 
 // Sweep does what time asks for: ends holds, fails what has expired, forgets
@@ -35,6 +36,7 @@ func (s *Store) Sweep(ctx context.Context, term Term) (more bool, err error) {
 		{"close a slice", (*txn).sweepOpen},
 		{"forget receipts", (*txn).sweepSlice},
 		{"look whether there is room again", (*txn).sweepRoom},
+		{"forget attempts", (*txn).sweepAttempts},
 		{"save the clock", (*txn).sweepClock},
 	}
 	for _, x := range steps {
@@ -358,13 +360,18 @@ func (t *txn) keepReceipts(first Seq, waited map[Seq][]byte) error {
 	return nil
 }
 
-// sweepClock saves the store's clock now and then, and drops attempts that are
-// no longer recent.
+// sweepClock saves the store's clock now and then, where no other commit does.
 func (t *txn) sweepClock() (bool, error) {
-	if t.now-t.num.Clock < saveEvery {
+	t.changed = t.now-t.num.Clock >= saveEvery
+	return false, nil
+}
+
+// sweepAttempts drops attempts that are no longer recent. It passes over those
+// that are, so it looks for others only now and then.
+func (t *txn) sweepAttempts() (bool, error) {
+	if t.now < t.s.tidyAt {
 		return false, nil
 	}
-	t.changed = true
 	b := t.tx.Bucket(bAttempt)
 	var keys [][]byte
 	c := b.Cursor()
@@ -375,9 +382,14 @@ func (t *txn) sweepClock() (bool, error) {
 		}
 	}
 	for _, k := range keys {
+		t.changed = true
 		if err := b.Delete(k); err != nil {
 			return false, err
 		}
 	}
+	if len(keys) == sweepStep {
+		return true, nil
+	}
+	t.s.tidyAt = t.now + tidyEvery
 	return false, nil
 }

@@ -116,7 +116,8 @@ type Store struct {
 
 	commits, growths atomic.Int64 // since Open
 
-	win     *window // the writer's alone
+	win     *window       // the writer's alone
+	tidyAt  time.Duration // store time of the next look at old attempts; the writer's alone
 	term    atomic.Uint64
 	ready   chan struct{}
 	watchMu sync.Mutex

@@ -46,3 +46,9 @@ func LookForTest(o *Options, opened func(*bolt.DB) error, rewritten func(pages [
 func SkipMetaRewriteForTest(o *Options) {
 	o.writeMeta = func(*os.File, []byte) error { return nil }
 }
+
+// AbandonForTest ends a store as a killed process does: nothing more is written.
+func AbandonForTest(s *Store) {
+	s.opts.ReadOnly = true // nothing to be closed in order
+	_ = s.Close()
+}

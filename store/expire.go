@@ -290,10 +290,10 @@ func (t *txn) forget(sl *slice) error {
 	}
 	if len(keep) == 0 {
 		t.post = append(t.post, func() { t.s.keys.drop(sl) })
-		return errors.Join(t.tx.Bucket(bKrun).Delete(seqKey(sl.first)), t.tx.Bucket(bSlice).Delete(seqKey(sl.first)))
+		return errors.Join(dropRun(t.tx, sl.first), t.tx.Bucket(bSlice).Delete(seqKey(sl.first)))
 	}
 	run, _ := buildRun(sl.first, keep) // its filter may say perhaps of those that left
-	if err := t.tx.Bucket(bKrun).Put(seqKey(sl.first), run); err != nil {
+	if err := putRun(t.tx, sl.first, run); err != nil {
 		return err
 	}
 	edited := *sl
@@ -315,12 +315,13 @@ func (t *txn) kept(sl *slice) (keep map[keyHash]Seq, waited map[Seq][]byte, err 
 		}
 	}
 	// Unreadable records are found by their place in the run.
-	run := t.tx.Bucket(bKrun).Get(seqKey(sl.first))
-	for ; len(run) >= runEntry; run = run[runEntry:] {
-		seq := sl.first + Seq(binary.BigEndian.Uint32(run[16:]))
+	err = eachOfRun(t.tx, sl.first, func(h keyHash, seq Seq) {
 		if live[seq] {
-			keep[keyHash(run)] = seq
+			keep[h] = seq
 		}
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	receipts := t.tx.Bucket(bReceipt).Bucket(seqKey(sl.first))
 	if receipts == nil || !t.waitUsed {

@@ -13,11 +13,14 @@ import (
 
 // Bounds of one Sweep, which is called again while there is more.
 const (
-	sweepStep    = 500
-	keepAttempts = 10_000           // recent attempts beside the unfinished ones
-	saveEvery    = 10 * time.Second // the clock
-	tidyEvery    = 10 * time.Second // the attempts
+	sweepStep = 500
+	saveEvery = 10 * time.Second // the clock
+	tidyEvery = 10 * time.Second // the attempts
 )
+
+// keepAttempts is how many recent attempts are kept beside the unfinished ones; a
+// test makes them few.
+var keepAttempts = 10_000
 
 // Sweep does what time asks for: ends holds, fails what has expired, forgets
 // receipts and outcomes past the dedup window, and saves the store's clock. Its

@@ -13,6 +13,14 @@ func SetWindowForTest(window, fill, due, few int) (restore func()) {
 	return func() { windowSize, fillStep, dueStep, fewEntries = w, f, d, e }
 }
 
+// KeepAttemptsForTest keeps so many recent attempts until the returned function
+// is called.
+func KeepAttemptsForTest(n int) (restore func()) {
+	was := keepAttempts
+	keepAttempts = n
+	return func() { keepAttempts = was }
+}
+
 // DBForTest is the database below a store.
 func DBForTest(s *Store) *bolt.DB { return s.db }
 

@@ -178,14 +178,17 @@ func (t *txn) sweepDue() (bool, error) {
 }
 
 // spill sets followers aside on disk that wait for something on disk, where they
-// fill a stream's window: others behind them get their turn.
+// fill a stream's window: others behind them get their turn. The same goes for
+// those that all others have left far behind: they would hold the low mark, and
+// with it the index of everything since.
 func (t *txn) spill() (bool, error) {
 	s, spilled := t.s, map[*entry]bool{}
 	for _, st := range s.win.order {
-		if st.live < windowSize*3/4 {
-			continue
-		}
+		crowded := st.live >= windowSize*3/4
 		for _, e := range st.entries {
+			if !crowded && st.scanned-e.seq < Seq(windowSize) {
+				break
+			}
 			if len(spilled) == sweepStep {
 				return true, nil
 			}

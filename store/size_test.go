@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // TestStuck_PagesLeadThroughAllThatIsOverdue: a page looks at so many records, but
@@ -92,4 +94,94 @@ func TestSweep_ForgetsAttemptsUnderLoad(t *testing.T) {
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestPut_DrainedFileTakesAsMuchAgain: free pages are room, whatever lies between
+// them, and the file stays within its limit.
+func TestPut_DrainedFileTakesAsMuchAgain(t *testing.T) {
+	path, passed := filepath.Join(t.TempDir(), "outbox.db"), time.Duration(0)
+	const limit, window = MinSize, time.Hour
+	s := openAt(t, path, Options{MaxSize: limit, DedupWindow: window, Monotonic: func() time.Duration { return passed }})
+	term, first := mustHold(t, s), 0
+	for round := range 4 {
+		stored := fillUp(t, s)
+		if round == 0 {
+			first = stored
+		}
+		if size := mustSize(t, path); stored < first*9/10 || size > limit {
+			t.Errorf("round %d: %d events in a file of %d bytes; the first had %d, the limit is %d", round, stored, size, first, limit)
+		}
+		for left := stored; left > 0; {
+			id := AttemptID(fmt.Sprint("job ", round, " ", left))
+			_, events, err := s.Claim(t.Context(), term, id, ClaimSpec{Route: contactRoute, Kind: KindBulk, MaxRecords: 1000, MaxBytes: 1 << 30})
+			if err != nil || len(events) == 0 {
+				t.Fatalf("round %d: claim with %d left: %d events, %v", round, left, len(events), err)
+			}
+			settleAll(t, s, term, id, events, Outcome{Verdict: Deliver, ID: "0035e00000Kp7QaAAJ"})
+			left -= len(events)
+		}
+		for range 3 { // the slice is closed, its run is written, it is forgotten
+			passed += window
+			sweepAll(t, s, term)
+		}
+	}
+	mustCheck(t, s)
+}
+
+func sweepAll(t *testing.T, s *Store, term Term) {
+	t.Helper()
+	for more := true; more; {
+		var err error
+		if more, err = s.Sweep(t.Context(), term); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.wg.Wait() // for the runs of keys
+}
+
+// TestSpill_OneWhoWaitsHoldsNothingUp: as long as an event is stuck and another of
+// its lane waits for it, neither memory nor the index keeps what passes them.
+func TestSpill_OneWhoWaitsHoldsNothingUp(t *testing.T) {
+	defer SetWindowForTest(256, 256, 256, 256)()
+	s := openAt(t, filepath.Join(t.TempDir(), "outbox.db"), Options{})
+	term := mustHold(t, s)
+	put := func(lane string, keys ...string) {
+		t.Helper()
+		var events []Event
+		for i, k := range keys {
+			events = append(events, Event{Key: k, Digest: Digest{1}, Route: contactRoute, Lane: fmt.Sprint("contact/shop_id__c/", lane, i), Head: []byte("{}"), Payload: []byte("{}")})
+		}
+		if _, err := s.Put(t.Context(), events, PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("ada", "head")
+	settleAll(t, s, term, "head", claimAll(t, s, term, "head"), Outcome{Verdict: Fail, Problem: &Problem{Code: "X"}})
+	put("ada", "follower")
+	const others = 160
+	for n := range others {
+		var keys []string
+		for i := range 8 {
+			keys = append(keys, fmt.Sprint(n, "/", i))
+		}
+		put("grace", keys...)
+		id := AttemptID(fmt.Sprint("job ", n))
+		settleAll(t, s, term, id, claimAll(t, s, term, id), Outcome{Verdict: Deliver, ID: "003"})
+		sweepAll(t, s, term)
+	}
+	st := s.win.order[0]
+	values := 0
+	if err := s.db.View(func(tx *bolt.Tx) error { values = tx.Bucket(bIdx).Stats().KeyN; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(st.entries) > 256 || len(st.spans) > others/2 || values > others/2 {
+		t.Errorf("%d entries, %d spans and %d index values are kept of %d puts whose events were delivered", len(st.entries), len(st.spans), values, others)
+	}
+	if _, err := s.Drop(t.Context(), "head", Move{ID: "drop"}); err != nil {
+		t.Fatal(err)
+	}
+	if events := claimAll(t, s, term, "last"); len(events) != 1 || events[0].Key != "follower" {
+		t.Errorf("claimed %+v once the head was dropped; want the follower", events)
+	}
+	mustCheck(t, s)
 }

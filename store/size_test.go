@@ -185,3 +185,36 @@ func TestSpill_OneWhoWaitsHoldsNothingUp(t *testing.T) {
 	}
 	mustCheck(t, s)
 }
+
+// TestSettle_DeletesTheIndexBelowTheLowMark also where the mark moves seldom and far.
+func TestSettle_DeletesTheIndexBelowTheLowMark(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "outbox.db"), Options{})
+	term := mustHold(t, s)
+	deliver := func(id AttemptID, events []Claimed) {
+		t.Helper()
+		settleAll(t, s, term, id, events, Outcome{Verdict: Deliver, ID: "003"})
+	}
+	putKeys(t, s, "first")
+	first := claimAll(t, s, term, "first")
+	for i := range 3 * lowStep {
+		putKeys(t, s, fmt.Sprint(i))
+	}
+	deliver("many", claimAll(t, s, term, "many"))
+	putKeys(t, s, "last")
+	last := claimAll(t, s, term, "last") // and keeps the mark
+	deliver("first", first)
+	for i := range 5 {
+		id := fmt.Sprint("other ", i)
+		putKeys(t, s, id)
+		deliver(AttemptID(id), claimAll(t, s, term, AttemptID(id)))
+	}
+	values := 0
+	if err := s.db.View(func(tx *bolt.Tx) error { values = tx.Bucket(bIdx).Stats().KeyN; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if values != 6 {
+		t.Errorf("the index has %d values; want the last one's and those of the 5 after it", values)
+	}
+	deliver("last", last)
+	mustCheck(t, s)
+}

@@ -263,3 +263,27 @@ func BenchmarkCommitAfterDrain(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCompact compacts a store that was drained, with its receipts in it; the
+// first time shortens it, so it is for -benchtime 1x.
+func BenchmarkCompact(b *testing.B) {
+	x := &backlogBench{path: filepath.Join(b.TempDir(), "outbox.db"), overdueAfter: time.Hour}
+	x.open(b)
+	putMany(b, x.s, *backlog)
+	for left := *backlog; left > 0; {
+		id, events := claimThousand(b, x.s, x.term)
+		settleAll(b, x.s, x.term, id, events)
+		left -= len(events)
+	}
+	x.close(b)
+	var before, after int64
+	for b.Loop() {
+		c, err := store.Compact(x.path, store.Options{MaxSize: 64 << 30})
+		if err != nil {
+			b.Fatal(err)
+		}
+		before, after = max(before, c.Before), c.After
+	}
+	b.ReportMetric(float64(before)/(1<<20), "before-MiB")
+	b.ReportMetric(float64(after)/(1<<20), "after-MiB")
+}

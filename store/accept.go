@@ -418,7 +418,7 @@ func (s *Store) filterRuns() {
 }
 
 func (t *txn) putRun(sl *slice, run []byte, f keyFilter) error {
-	if err := t.tx.Bucket(bKrun).Put(seqKey(sl.first), run); err != nil {
+	if err := putRun(t.tx, sl.first, run); err != nil {
 		return err
 	}
 	if err := deleteNested(t.tx.Bucket(bKlog), sl.first); err != nil {

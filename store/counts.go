@@ -57,7 +57,7 @@ func (s *Store) status(tx *bolt.Tx) (Status, error) {
 
 // waiting returns the blocked and the overdue rows.
 func (r *reading) waiting() ([]stuckRow, error) {
-	rows, err := r.stuckRows("")
+	rows, err := r.stuckRows("", &reach{bound: overdueBound})
 	if err != nil {
 		return nil, err
 	}

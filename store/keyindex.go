@@ -1,13 +1,11 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math/bits"
 	"slices"
 	"sort"
 	"time"
@@ -106,7 +104,7 @@ func (x *keyIndex) lookup(tx *bolt.Tx, h keyHash) (Seq, bool) {
 			continue
 		}
 		for _, sl := range slices.Backward(g.slices) {
-			if s, ok := searchRun(tx.Bucket(bKrun).Get(seqKey(sl.first)), sl.first, h); ok {
+			if s, ok := findInRun(tx, sl.first, h); ok {
 				return s, true
 			}
 		}
@@ -183,26 +181,6 @@ func (x *keyIndex) join(list []*slice, f keyFilter) {
 	slices.SortFunc(x.groups, func(a, b *runGroup) int { return cmp.Compare(a.slices[0].first, b.slices[0].first) })
 }
 
-// searchRun looks a key up in a sorted run. Keys are hashes, so where one stands
-// is known to within some dozens; from there the steps double.
-func searchRun(run []byte, first Seq, h keyHash) (Seq, bool) {
-	n := len(run) / runEntry
-	less := func(i int) bool { return bytes.Compare(run[i*runEntry:i*runEntry+16], h[:]) < 0 }
-	guess, _ := bits.Mul64(binary.BigEndian.Uint64(h[:8]), uint64(n))
-	lo, hi := int(guess), int(guess)
-	for step := 64; lo > 0 && !less(lo-1); step *= 2 {
-		hi, lo = lo, max(lo-step, 0)
-	}
-	for step := 64; hi < n && less(hi); step *= 2 {
-		lo, hi = hi, min(hi+step, n)
-	}
-	i := lo + sort.Search(hi-lo, func(i int) bool { return !less(lo + i) })
-	if i == n || !bytes.Equal(run[i*runEntry:i*runEntry+16], h[:]) {
-		return 0, false
-	}
-	return first + Seq(binary.BigEndian.Uint32(run[i*runEntry+16:])), true
-}
-
 // buildRun sorts keys into a run and its filter.
 func buildRun(first Seq, keys map[keyHash]Seq) (run []byte, f keyFilter) {
 	type entry struct {
@@ -250,8 +228,6 @@ func loadKeys(tx *bolt.Tx, next Seq) (*keyIndex, error) {
 			if err := sl.loadLog(tx); err != nil {
 				return err
 			}
-		} else if len(tx.Bucket(bKrun).Get(k))%runEntry != 0 {
-			return fmt.Errorf("keys of slice %d: %w", seqOf(k), errDecode)
 		}
 		x.add(sl)
 		return nil
@@ -307,30 +283,23 @@ func (s *Store) buildFilters() error {
 // was rewritten meanwhile has lost keys and got none, one that is gone has none.
 func (s *Store) filterOf(list []*slice) (f keyFilter, err error) {
 	keys := 0
-	err = s.eachRun(list, func(run []byte) { keys += len(run) / runEntry })
+	err = s.eachKey(list, func(keyHash, Seq) { keys++ })
 	if err != nil {
 		return nil, err
 	}
 	f = newKeyFilter(keys)
-	err = s.eachRun(list, func(run []byte) {
-		for ; len(run) >= runEntry; run = run[runEntry:] {
-			f.add(keyHash(run))
-		}
-	})
+	err = s.eachKey(list, func(h keyHash, _ Seq) { f.add(h) })
 	return f, err
 }
 
-func (s *Store) eachRun(list []*slice, f func(run []byte)) error {
+func (s *Store) eachKey(list []*slice, f func(keyHash, Seq)) error {
 	for _, sl := range list {
 		select {
 		case <-s.stop:
 			return ErrClosed
 		default:
 		}
-		err := s.db.View(func(tx *bolt.Tx) error {
-			f(tx.Bucket(bKrun).Get(seqKey(sl.first)))
-			return nil
-		})
+		err := s.db.View(func(tx *bolt.Tx) error { return eachOfRun(tx, sl.first, f) })
 		if err != nil {
 			return err
 		}

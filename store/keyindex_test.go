@@ -26,7 +26,7 @@ func runsOf(t testing.TB, s *Store, count, n int) {
 				keys[testKey(seq)] = seq
 			}
 			run, _ := buildRun(first, keys)
-			if err := tx.Bucket(bKrun).Put(seqKey(first), run); err != nil {
+			if err := putRun(tx, first, run); err != nil {
 				return err
 			}
 			if err := tx.Bucket(bSlice).Put(seqKey(first), encodeJSON(sliceRec{Last: first + Seq(n) - 1, Run: true})); err != nil {

@@ -72,7 +72,7 @@ func (c *cli) root() *cobra.Command {
 		{"events", "Events:", []*cobra.Command{c.put(), c.ls(), c.show(), c.tail()}},
 		{"ask", "Questions:", []*cobra.Command{c.status(), c.stuck(), c.attempts()}},
 		{"move", "Moves:", []*cobra.Command{c.retry(), c.drop(), c.resolve(), c.pause(), c.resume(), c.flush()}},
-		{"store", "The store:", []*cobra.Command{c.check(), c.backup()}},
+		{"store", "The store:", []*cobra.Command{c.check(), c.backup(), c.compact()}},
 	}
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	formatVersion  = 1
+	formatVersion  = 2 // 1 was never released
 	recVersion     = 1
 	receiptVersion = 1
 	jsonVersion    = 1

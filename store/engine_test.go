@@ -135,7 +135,8 @@ func TestOpen_RefusesDamagedFiles(t *testing.T) {
 		{"both meta pages torn", func(t *testing.T, p string) { scribble(t, p, 0, 8192) }, "no whole meta page"},
 		{"a page without its content", emptyPages, "damaged"},
 		{"a directory in its place", func(t *testing.T, p string) { remove(t, p); mkdir(t, p) }, "regular file"},
-		{"of a newer format", newerFormat, "newer format"},
+		{"of a newer format", ofFormat(formatVersion + 1), "newer format"},
+		{"of an older format", ofFormat(formatVersion - 1), "never released"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "outbox.db")
@@ -269,15 +270,17 @@ func scribble(t *testing.T, p string, at int64, n int) {
 	}
 }
 
-func newerFormat(t *testing.T, path string) {
-	t.Helper()
-	db, err := bolt.Open(path, 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bMeta).Put(kFormat, []byte{formatVersion + 1}) })
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
+func ofFormat(version byte) func(t *testing.T, path string) {
+	return func(t *testing.T, path string) {
+		t.Helper()
+		db, err := bolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bMeta).Put(kFormat, []byte{version}) })
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -309,8 +309,11 @@ func checkFormat(tx *bolt.Tx) error {
 	if meta == nil {
 		return errors.New("not an outbox: no meta bucket")
 	}
-	if v := meta.Get(kFormat); len(v) != 1 || v[0] > formatVersion {
+	switch v := meta.Get(kFormat); {
+	case len(v) != 1 || v[0] > formatVersion:
 		return fmt.Errorf("%w: format %v, this program knows %d; use a newer outboxd", ErrNewer, v, formatVersion)
+	case v[0] < formatVersion:
+		return fmt.Errorf("format %d is of a version that was never released, this program knows %d; drain the outbox with the program that made it", v[0], formatVersion)
 	}
 	return nil
 }

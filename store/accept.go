@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -323,8 +322,8 @@ func (g *group) meet(st *stream, list []added) {
 	st.scanned = st.tail
 }
 
-// storeKeys logs the keys of the commit under the open slice, and closes the
-// slice when it is full.
+// storeKeys takes the keys of the commit into the open slice, and closes the slice
+// when it is full. They are in memory only: the records have them, or the receipts.
 func (g *group) storeKeys() error {
 	t := g.t
 	sl := t.s.keys.open()
@@ -334,19 +333,6 @@ func (g *group) storeKeys() error {
 		if err := sl.put(t.tx); err != nil {
 			return err
 		}
-	}
-	log, err := t.tx.Bucket(bKlog).CreateBucketIfNotExists(seqKey(sl.first))
-	if err != nil {
-		return err
-	}
-	log.FillPercent = 1
-	v := make([]byte, 0, runEntry*len(g.added))
-	for _, a := range g.added {
-		v = append(v, a.p.hash[:]...)
-		v = binary.BigEndian.AppendUint32(v, uint32(a.seq-g.first))
-	}
-	if err := log.Put(seqKey(g.first), v); err != nil {
-		return err
 	}
 	last := g.added[len(g.added)-1].seq
 	full := len(sl.keys)+len(g.added) >= sliceKeys
@@ -385,7 +371,7 @@ func (t *txn) closeSlice(sl *slice, last Seq) error {
 // sortRuns takes up at open the slices whose runs were not written, and builds
 // the filters of the others.
 func (s *Store) sortRuns() {
-	for _, sl := range slices.Clone(s.keys.logged) { // which shrinks meanwhile
+	for _, sl := range slices.Clone(s.keys.unwritten) { // which shrinks meanwhile
 		if sl.closed {
 			s.sortRun(sl)
 		}
@@ -394,8 +380,7 @@ func (s *Store) sortRuns() {
 }
 
 // sortRun writes the run of a closed slice: sorted beside the writer, so that no
-// commit waits for it. The log holds the keys until then. If it fails, the next
-// open tries again.
+// commit waits for it. If it fails, the next open tries again.
 func (s *Store) sortRun(sl *slice) {
 	s.wg.Go(func() {
 		run, filter := buildRun(sl.first, sl.keys)
@@ -404,7 +389,7 @@ func (s *Store) sortRun(sl *slice) {
 			return t.putRun(sl, run, filter)
 		})
 		if err != nil {
-			s.log.Warn("key run not written; its log stays", "seq", uint64(sl.first), "err", err)
+			s.log.Warn("key run not written; the keys stay in memory", "seq", uint64(sl.first), "err", err)
 			return
 		}
 		s.filterRuns()
@@ -418,10 +403,7 @@ func (s *Store) filterRuns() {
 }
 
 func (t *txn) putRun(sl *slice, run []byte, f keyFilter) error {
-	if err := putRun(t.tx, sl.first, run); err != nil {
-		return err
-	}
-	if err := deleteNested(t.tx.Bucket(bKlog), sl.first); err != nil {
+	if err := putRun(t.tx.Bucket(bKrun), sl.first, run); err != nil {
 		return err
 	}
 	edited := *sl

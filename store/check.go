@@ -220,7 +220,7 @@ func (c *checker) keys() {
 			}
 			continue
 		}
-		if err := eachOfRun(c.tx, sl.first, func(_ keyHash, seq Seq) { known(seq) }); err != nil {
+		if err := eachOfRun(c.tx.Bucket(bKrun), sl.first, func(_ keyHash, seq Seq) { known(seq) }); err != nil {
 			c.add("layout", "%v", err)
 		}
 	}

@@ -185,6 +185,23 @@ func decodeRec(v []byte) (h recHeader, err error) {
 	if crc32.Checksum(v[recTimesAt:], castagnoli) != binary.BigEndian.Uint32(v[recCRCAt:]) {
 		return h, fmt.Errorf("record: checksum: %w", errDecode)
 	}
+	h, ok := parseRec(v)
+	if !ok {
+		return h, fmt.Errorf("record: %w", errDecode)
+	}
+	return h, nil
+}
+
+// recKey is a record's key, also of one whose checksum is wrong; nil if none can be read.
+func recKey(v []byte) []byte {
+	if len(v) < recFixed {
+		return nil
+	}
+	h, _ := parseRec(v)
+	return h.key
+}
+
+func parseRec(v []byte) (h recHeader, ok bool) {
 	r := reader{b: v[recTimesAt:]}
 	h.accepted = int64(r.u64())
 	h.work = time.Duration(r.u64())
@@ -197,10 +214,7 @@ func decodeRec(v []byte) (h recHeader, err error) {
 		h.after = append(h.after, r.string())
 	}
 	h.head, h.payload = r.bytes(), r.bytes()
-	if r.bad {
-		return h, fmt.Errorf("record: %w", errDecode)
-	}
-	return h, nil
+	return h, !r.bad
 }
 
 // recNames reads route and lane of a record that can't be decoded otherwise.

@@ -376,6 +376,20 @@ func TestKeys_KnownThroughSlicesRunsAndCrashes(t *testing.T) {
 	crash(t, s)
 	s = openAt(t, path, Options{})
 	known(s, "after a crash")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, path, Options{})
+	known(s, "after a close")
+	if putKeys(t, s, "one more")[0].Duplicate {
+		t.Fatal("a new key was taken for a known one")
+	}
+	crash(t, s)
+	s = openAt(t, path, Options{})
+	known(s, "after a close and a crash")
+	if !putKeys(t, s, "one more")[0].Duplicate {
+		t.Fatal("what was put since the close was forgotten")
+	}
 	if r, err := s.Put(t.Context(), []Event{{Key: all[3], Digest: Digest{2}, Route: contactRoute}}, PutOptions{}); err != nil || !errors.Is(r[0].Err, ErrKeyReused) {
 		t.Fatalf("another payload = %+v, %v, want ErrKeyReused", r, err)
 	}
@@ -383,6 +397,28 @@ func TestKeys_KnownThroughSlicesRunsAndCrashes(t *testing.T) {
 		t.Fatal("an unknown key was taken for a known one")
 	}
 	mustCheck(t, s)
+}
+
+// The key of an event whose record went bad stays known, whoever reads the keys anew.
+func TestKeys_OfABadRecordStayKnown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	s := openAt(t, path, Options{})
+	putKeys(t, s, "good", "bad")
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		v := bytes.Clone(tx.Bucket(bRec).Get(seqKey(2)))
+		v[len(v)-1] ^= 1
+		return tx.Bucket(bRec).Put(seqKey(2), v)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	crash(t, s)
+	s = openAt(t, path, Options{})
+	for _, key := range []string{"good", "bad"} {
+		if seq, ok := s.keys.lookup(nil, hashKey(key)); !ok || seq == 0 {
+			t.Errorf("key %q is not known", key)
+		}
+	}
 }
 
 // A record that went bad on its way keeps no start from going on with the others

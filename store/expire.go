@@ -296,10 +296,10 @@ func (t *txn) forget(sl *slice) error {
 	}
 	if len(keep) == 0 {
 		t.post = append(t.post, func() { t.s.keys.drop(sl) })
-		return errors.Join(dropRun(t.tx, sl.first), t.tx.Bucket(bSlice).Delete(seqKey(sl.first)))
+		return errors.Join(deleteNested(t.tx.Bucket(bKrun), sl.first), t.tx.Bucket(bSlice).Delete(seqKey(sl.first)))
 	}
 	run, _ := buildRun(sl.first, keep) // its filter may say perhaps of those that left
-	if err := putRun(t.tx, sl.first, run); err != nil {
+	if err := putRun(t.tx.Bucket(bKrun), sl.first, run); err != nil {
 		return err
 	}
 	edited := *sl
@@ -321,7 +321,7 @@ func (t *txn) kept(sl *slice) (keep map[keyHash]Seq, waited map[Seq][]byte, err 
 		}
 	}
 	// Unreadable records are found by their place in the run.
-	err = eachOfRun(t.tx, sl.first, func(h keyHash, seq Seq) {
+	err = eachOfRun(t.tx.Bucket(bKrun), sl.first, func(h keyHash, seq Seq) {
 		if live[seq] {
 			keep[h] = seq
 		}

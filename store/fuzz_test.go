@@ -200,10 +200,10 @@ func FuzzKeyRun(f *testing.F) {
 func TestRun_RefusesACutPart(t *testing.T) {
 	s := openAt(t, filepath.Join(t.TempDir(), "outbox.db"), Options{})
 	err := s.db.Update(func(tx *bolt.Tx) error {
-		if err := putRun(tx, 1, make([]byte, 2*runEntry-1)); err != nil {
+		if err := putRun(tx.Bucket(bKrun), 1, make([]byte, 2*runEntry-1)); err != nil {
 			return err
 		}
-		if err := eachOfRun(tx, 1, func(keyHash, Seq) {}); !errors.Is(err, errDecode) {
+		if err := eachOfRun(tx.Bucket(bKrun), 1, func(keyHash, Seq) {}); !errors.Is(err, errDecode) {
 			t.Errorf("eachOfRun = %v; want errDecode", err)
 		}
 		return errStop

@@ -17,11 +17,11 @@ import (
 const partKeys = 100
 
 // putRun writes the sorted keys of a slice, in the place of what was there.
-func putRun(tx *bolt.Tx, first Seq, run []byte) error {
-	if err := dropRun(tx, first); err != nil {
+func putRun(runs *bolt.Bucket, first Seq, run []byte) error {
+	if err := deleteNested(runs, first); err != nil {
 		return err
 	}
-	parts, err := tx.Bucket(bKrun).CreateBucket(seqKey(first))
+	parts, err := runs.CreateBucket(seqKey(first))
 	if err != nil {
 		return err
 	}
@@ -34,11 +34,9 @@ func putRun(tx *bolt.Tx, first Seq, run []byte) error {
 	return nil
 }
 
-func dropRun(tx *bolt.Tx, first Seq) error { return deleteNested(tx.Bucket(bKrun), first) }
-
 // findInRun looks a key up in the run of a slice.
-func findInRun(tx *bolt.Tx, first Seq, h keyHash) (Seq, bool) {
-	parts := tx.Bucket(bKrun).Bucket(seqKey(first))
+func findInRun(runs *bolt.Bucket, first Seq, h keyHash) (Seq, bool) {
+	parts := runs.Bucket(seqKey(first))
 	if parts == nil {
 		return 0, false
 	}
@@ -64,8 +62,8 @@ func searchRun(run []byte, first Seq, h keyHash) (Seq, bool) {
 }
 
 // eachOfRun goes through the keys of a slice's run.
-func eachOfRun(tx *bolt.Tx, first Seq, f func(h keyHash, seq Seq)) error {
-	parts := tx.Bucket(bKrun).Bucket(seqKey(first))
+func eachOfRun(runs *bolt.Bucket, first Seq, f func(h keyHash, seq Seq)) error {
+	parts := runs.Bucket(seqKey(first))
 	if parts == nil {
 		return nil
 	}

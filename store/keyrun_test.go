@@ -22,22 +22,22 @@ func TestRun_FindsEachKeyAndNoOther(t *testing.T) {
 		}
 		err := s.db.Update(func(tx *bolt.Tx) error {
 			run, _ := buildRun(first, keys)
-			if err := errors.Join(putRun(tx, first+9999, run), putRun(tx, first, run)); err != nil {
+			if err := errors.Join(putRun(tx.Bucket(bKrun), first+9999, run), putRun(tx.Bucket(bKrun), first, run)); err != nil {
 				return err
 			}
 			for h, want := range keys {
-				if got, ok := findInRun(tx, first, h); !ok || got != want {
+				if got, ok := findInRun(tx.Bucket(bKrun), first, h); !ok || got != want {
 					t.Errorf("of %d keys: %x is at %d, %t; want %d", n, h, got, ok, want)
 				}
 			}
 			for i := range 1000 {
 				h := hashKey(fmt.Sprint("unknown ", i))
-				if seq, ok := findInRun(tx, first, h); ok {
+				if seq, ok := findInRun(tx.Bucket(bKrun), first, h); ok {
 					t.Errorf("of %d keys: %x is at %d; want nowhere", n, h, seq)
 				}
 			}
 			all := map[keyHash]Seq{}
-			err := eachOfRun(tx, first, func(h keyHash, seq Seq) { all[h] = seq })
+			err := eachOfRun(tx.Bucket(bKrun), first, func(h keyHash, seq Seq) { all[h] = seq })
 			if !maps.Equal(all, keys) {
 				t.Errorf("the run of %d keys has %d, or others", n, len(all))
 			}
@@ -60,7 +60,7 @@ func TestRun_NeedsNoPagesSideBySide(t *testing.T) {
 	run, _ := buildRun(1, keys)
 	err := s.update(t.Context(), func(txn *txn) error {
 		txn.changed = true
-		return putRun(txn.tx, 1, run)
+		return putRun(txn.tx.Bucket(bKrun), 1, run)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -201,7 +201,7 @@ func (s *Store) startGeneration() error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(putNumbers(tx, num), tx.Bucket(bMeta).Put(kFacts, v))
+		return errors.Join(s.keys.dropLeft(tx), putNumbers(tx, num), tx.Bucket(bMeta).Put(kFacts, v))
 	})
 	if err != nil {
 		return err

@@ -293,7 +293,7 @@ func (s *Store) load(tx *bolt.Tx) (err error) {
 	if err := s.loadNames(tx); err != nil {
 		return err
 	}
-	if s.keys, err = loadKeys(tx, s.num.Next); err != nil {
+	if s.keys, err = loadKeys(tx, s.num); err != nil {
 		return err
 	}
 	if err := s.loadAttempts(tx); err != nil {
@@ -387,7 +387,9 @@ func (s *Store) commitClean() error {
 	}
 	st := s.db.Stats()
 	s.db.NoFreelistSync = false
-	err := s.updateAlone(8*int64(st.FreePageN+st.PendingPageN), clean)
+	err := s.updateAlone(8*int64(st.FreePageN+st.PendingPageN)+s.keys.leftBytes(), func(tx *bolt.Tx) error {
+		return errors.Join(s.keys.leaveKeys(tx), clean(tx))
+	})
 	if errors.Is(err, ErrFull) {
 		s.log.Info("closed without the list of free pages; the next start reads the whole file", "err", err)
 		s.db.NoFreelistSync = true

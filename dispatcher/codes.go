@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -38,11 +39,44 @@ func Explain(name string) (Code, bool) {
 			return c, true
 		}
 	}
-	c, ok := salesforce.Explain(name)
-	if !ok {
-		return Code{}, false
+	if c, ok := salesforce.Explain(name); ok {
+		return ofOrg(c), true
 	}
-	return ofOrg(c), true
+	for _, c := range LoginCodes() {
+		if strings.EqualFold(c.Name, name) {
+			return c, true
+		}
+	}
+	return Code{}, false
+}
+
+// LoginCodes returns the codes of a login that failed. No event ends with one: status shows it while nothing is sent.
+func LoginCodes() []Code {
+	var codes []Code
+	for _, r := range salesforce.LoginRemedies() {
+		if _, known := salesforce.Explain(r.Code); known {
+			continue
+		}
+		last := len(codes) - 1
+		again := last >= 0 && codes[last].Name == r.Code
+		do := r.Do
+		switch {
+		case r.Says != "":
+			do = fmt.Sprintf("where it says %q, %s", strings.TrimSpace(r.Says), do)
+		case again:
+			do = "else " + do
+		}
+		if again {
+			codes[last].Do += "; " + do
+			continue
+		}
+		codes = append(codes, Code{
+			Name: r.Code, Own: r.Code == strings.ToUpper(r.Code), // OAuth's are lower case
+			Class: salesforce.Auth, Means: "the login was refused; the description says why",
+			Does: classDoes[salesforce.Auth], Do: do,
+		})
+	}
+	return codes
 }
 
 func ofOrg(c salesforce.Code) Code {

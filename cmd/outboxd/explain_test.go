@@ -41,6 +41,10 @@ func errorsDoc() string {
 			}
 		}
 	}
+	b.WriteString("\n## Of the login\n\nNo event ends with one of these: `status` shows them while nothing is sent, and `outboxd doctor` picks the remedy that fits.\n\n| code | do |\n| --- | --- |\n")
+	for _, c := range dispatcher.LoginCodes() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", c.Name, sentence(c.Do))
+	}
 	return b.String()
 }
 

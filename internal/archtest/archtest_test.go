@@ -26,8 +26,10 @@ var may = map[string][]string{
 	"dispatcher":       {"event", "salesforce", "store"},
 	"app":              {"api", "config", "dispatcher", "event", "internal/fsx", "salesforce", "server", "store"},
 	"internal/bench":   {"api", "client", "config", "internal/term", "simulator", "store"},
+	"internal/doctor":  {"config", "event", "salesforce"},
 	"cmd/outboxd": {
-		"api", "app", "client", "config", "dispatcher", "event", "internal/bench", "internal/fsx", "internal/term",
+		"api", "app", "client", "config", "dispatcher", "event", "internal/bench", "internal/doctor",
+		"internal/fsx", "internal/term",
 		"salesforce", "server", "simulator", "store",
 	},
 }

@@ -399,6 +399,31 @@ func TestKeys_KnownThroughSlicesRunsAndCrashes(t *testing.T) {
 	mustCheck(t, s)
 }
 
+// A key in the newest slice is known by the receipt once its event was delivered.
+func TestKeys_OfDeliveredEventsStayKnown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	s := openAt(t, path, Options{})
+	putKeys(t, s, "a", "b")
+	term, err := s.Hold(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, claimed, err := s.Claim(t.Context(), term, "attempt", ClaimSpec{Route: contactRoute, Kind: KindBulk, MaxRecords: 1, MaxBytes: 1 << 20})
+	if err != nil || len(claimed) != 1 {
+		t.Fatalf("claim: %d events, %v", len(claimed), err)
+	}
+	o := Outcome{Seq: claimed[0].Seq, Verdict: Deliver, ID: "0035e00000Kp7QaAAJ"}
+	if err := s.Settle(t.Context(), term, "attempt", Settlement{Outcomes: []Outcome{o}}); err != nil {
+		t.Fatal(err)
+	}
+	crash(t, s)
+	s = openAt(t, path, Options{})
+	if got := putKeys(t, s, "a")[0]; !got.Duplicate || got.State != Delivered {
+		t.Errorf("the delivered key again = %+v, want a duplicate that is delivered", got)
+	}
+	mustCheck(t, s)
+}
+
 // The key of an event whose record went bad stays known, whoever reads the keys anew.
 func TestKeys_OfABadRecordStayKnown(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")

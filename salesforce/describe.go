@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,8 +30,8 @@ type Object struct {
 	Queryable  bool    `json:"queryable"`
 	Fields     []Field `json:"fields"`
 
-	byName         map[string]*Field // lower case
-	byRelationship map[string]*Field
+	byName         map[string]*Field // as they are, and in lower case
+	byRelationship map[string]*Field // the same
 }
 
 // Field is one field of an Object.
@@ -77,13 +79,19 @@ type PicklistValue struct {
 
 // Field finds a field by its name, whatever the letter case.
 func (o *Object) Field(name string) (*Field, bool) {
-	f, ok := o.byName[strings.ToLower(name)]
-	return f, ok
+	return find(o.byName, name)
 }
 
 // Relationship finds the lookup field that a nested object of this name stands for, whatever the letter case.
 func (o *Object) Relationship(name string) (*Field, bool) {
-	f, ok := o.byRelationship[strings.ToLower(name)]
+	return find(o.byRelationship, name)
+}
+
+func find(fields map[string]*Field, name string) (*Field, bool) {
+	if f, ok := fields[name]; ok {
+		return f, true
+	}
+	f, ok := fields[strings.ToLower(name)]
 	return f, ok
 }
 
@@ -96,9 +104,9 @@ func (o *Object) index() {
 	o.byRelationship = map[string]*Field{}
 	for i := range o.Fields {
 		f := &o.Fields[i]
-		o.byName[strings.ToLower(f.Name)] = f
+		o.byName[f.Name], o.byName[strings.ToLower(f.Name)] = f, f
 		if f.RelationshipName != "" {
-			o.byRelationship[strings.ToLower(f.RelationshipName)] = f
+			o.byRelationship[f.RelationshipName], o.byRelationship[strings.ToLower(f.RelationshipName)] = f, f
 		}
 	}
 }
@@ -284,13 +292,25 @@ func (k *call) description(a *answer, last *description, read func([]byte) *desc
 	return fresh, nil
 }
 
-// readObject is nil for what is not the description of an object.
-func readObject(body []byte) *description {
+// ReadObject reads an object's description, as the org wrote it.
+func ReadObject(text []byte) (*Object, error) {
 	o := &Object{}
-	if json.Unmarshal(body, o) != nil || o.Name == "" || len(o.Fields) == 0 {
-		return nil
+	if err := json.Unmarshal(text, o); err != nil {
+		return nil, fmt.Errorf("description of an object: %w", err)
+	}
+	if o.Name == "" || len(o.Fields) == 0 {
+		return nil, errors.New("description of an object: without a name or fields")
 	}
 	o.index()
+	return o, nil
+}
+
+// readObject is nil for what is not the description of an object.
+func readObject(body []byte) *description {
+	o, err := ReadObject(body)
+	if err != nil {
+		return nil
+	}
 	return &description{object: o}
 }
 

@@ -25,7 +25,9 @@ type Dispatcher struct {
 	breaker *breaker
 	budget  *budget
 	metrics *metrics
-	poke    chan struct{} // capacity 1: look again
+	poke    chan struct{}            // capacity 1: look again
+	wanted  chan string              // objects whose description somebody would like to have
+	names   atomic.Pointer[[]string] // of the org's objects, once they were asked for
 	began   time.Time
 	flushes atomic.Int64 // that were asked for
 	flushed int64        // of these, what the loop is done with
@@ -68,6 +70,7 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 		breaker: newBreaker(c.Retry.Initial, c.Retry.Max, time.Now),
 		budget:  newBudget(c.Budget.Reserve, c.REST.Concurrency),
 		poke:    make(chan struct{}, 1),
+		wanted:  make(chan string, maxWanted),
 		running: make(map[store.Route]int),
 		served:  make(map[store.Route]uint64),
 		traits:  make(map[store.Route]learned),
@@ -199,6 +202,7 @@ func (d *Dispatcher) run(ctx context.Context, stop func(error)) (err error) {
 		resume = d.resume
 		d.meetOrg(ctx)
 		d.attempts.Go(func() { stop(d.verify(ctx)) })
+		d.attempts.Go(func() { d.learnWanted(ctx) })
 	}
 	for _, a := range unfinished {
 		d.start(ctx, a.Route, a.Kind, stop, func() error { return resume(ctx, a) })

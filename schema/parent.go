@@ -1,10 +1,6 @@
 package schema
 
-import (
-	"strings"
-
-	"github.com/outboxd/outboxd/salesforce"
-)
+import "github.com/outboxd/outboxd/salesforce"
 
 // parent checks a member that names a relationship: an object with a field that
 // names the parent record.
@@ -53,40 +49,4 @@ func (w *walk) parentKey(at place, lookup *salesforce.Field, target, key string)
 	case !isKey(f):
 		w.find(at, NoExternalID, f.Name+" is no external id field of the parent "+object.Name+meaning(nearest(key, keys(object))))
 	}
-}
-
-// Parents are the objects whose description would tell more of an event: those
-// that its nested objects name by an external id.
-func Parents(object *salesforce.Object, fields []byte) []string {
-	var targets []string
-	for _, m := range members(fields) {
-		if m.value.Kind() != '{' {
-			continue
-		}
-		lookup, ok := object.Relationship(m.name)
-		switch {
-		case !ok:
-		case len(lookup.ReferenceTo) == 1:
-			targets = append(targets, lookup.ReferenceTo[0])
-		default:
-			targets = appendTarget(targets, lookup, m)
-		}
-	}
-	return targets
-}
-
-// appendTarget takes a type that the event names only if the lookup knows it:
-// the name is the app's.
-func appendTarget(targets []string, lookup *salesforce.Field, m member) []string {
-	for _, inner := range members(m.value) {
-		if inner.name != "attributes" {
-			continue
-		}
-		for _, name := range lookup.ReferenceTo {
-			if strings.EqualFold(name, typeOf(inner.value)) {
-				return append(targets, name)
-			}
-		}
-	}
-	return targets
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/outboxd/outboxd/event"
 	"github.com/outboxd/outboxd/salesforce"
 	"github.com/outboxd/outboxd/schema"
@@ -280,13 +278,6 @@ func TestNoObject_NamesTheNearest(t *testing.T) {
 		if f.Path != "object" || f.Reason != schema.UnknownObject || !strings.HasSuffix(f.Detail, want) {
 			t.Errorf("%s: %+v, want …%s", name, f, want)
 		}
-	}
-}
-
-func TestParents_AreTheLookupsTargets(t *testing.T) {
-	fields := `{"Parent__r":{"Code__c":"x"},"Owner":{"attributes":{"type":"user"},"A":1},"Text__c":"a","Nope__r":{"a":1},"OwnerX":{"attributes":{"type":"Z"}}}`
-	if diff := cmp.Diff([]string{"Boss__c", "User"}, schema.Parents(object(t, thing), []byte(fields))); diff != "" {
-		t.Error(diff)
 	}
 }
 

@@ -331,7 +331,8 @@ func (t *txn) stick(a *attempt, o *Outcome, h *recHeader, n *note) error {
 	n.Attempts++
 	n.travelled(a)
 	t.sent(a, o, h, n)
-	n.warned(o).Matches = o.Matches
+	n.Matches = o.Matches
+	n.warned(o)
 	state := Failed
 	if o.Verdict == Doubt {
 		state = InDoubt

@@ -48,6 +48,7 @@ type Dispatcher struct {
 	traits   map[store.Route]learned
 	small    map[store.Route]time.Time // until when a route gets no jobs
 	warned   map[string]bool
+	glances  map[string]glance // describes that went wrong, by object
 }
 
 // learned is what a describe said about a route, for a while.
@@ -76,6 +77,7 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 		traits:  make(map[store.Route]learned),
 		small:   make(map[store.Route]time.Time),
 		warned:  make(map[string]bool),
+		glances: make(map[string]glance),
 	}
 	d.cfg.Store(c)
 	d.metrics = newMetrics()
@@ -100,6 +102,7 @@ func (d *Dispatcher) forgetTraits() {
 	defer d.mu.Unlock()
 	clear(d.traits)
 	clear(d.warned)
+	clear(d.glances)
 }
 
 func (d *Dispatcher) config() *Config { return d.cfg.Load() }

@@ -92,16 +92,11 @@ func (b *batch) unfit(r record, p store.Problem) store.Outcome {
 func (d *Dispatcher) learn(ctx context.Context, b *batch) error {
 	b.idempotent = b.route.Operation != opCreate && b.route.Operation != opUpsert
 	depends := needsTraits(b.route, b.object)
-	needed := depends || b.bulk
-	if !needed && b.cfg.Validate == ValidateOff {
+	if !depends && !b.bulk {
 		b.ways = waysOf(b.route, b.object, traits{})
-		return nil
+		return d.learnForCheck(ctx, b)
 	}
 	schema, err := d.describe(ctx, b.route.Object)
-	if !needed && (err == nil || !b.rejects(err)) {
-		b.ways, b.schema = waysOf(b.route, b.object, traits{}), schema
-		return nil
-	}
 	if err != nil {
 		b.ways = waysOf(b.route, b.object, traits{known: true, refused: true})
 		return err

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -94,23 +95,56 @@ func (d *Dispatcher) learnWanted(ctx context.Context) {
 				clear(asked)
 			}
 			asked[name] = time.Now()
-			if _, err := d.describeWithin(ctx, object, believed); salesforce.IsNotFound(err) {
+			if _, err := d.describeAnew(ctx, object); salesforce.IsNotFound(err) {
 				d.objectNames(ctx)
 			}
 		}
 	}
 }
 
-// describeWithin is describe for who needs a fresh word.
-func (d *Dispatcher) describeWithin(ctx context.Context, object string, age time.Duration) (*salesforce.Object, error) {
+// describeAnew is describe for who needs a word that can be believed.
+func (d *Dispatcher) describeAnew(ctx context.Context, object string) (*salesforce.Object, error) {
 	if !d.breaker.allows(reading) {
 		return nil, errPaused
 	}
-	o, err := d.org.DescribeWithin(ctx, object, age)
+	o, err := d.org.DescribeWithin(ctx, object, believed)
 	if err != nil {
 		d.heard(reading, err)
 	}
 	return o, err
+}
+
+// glance describes an object for a check alone, which can do without. What went
+// wrong is not tried again for a while: no event costs a call.
+func (d *Dispatcher) glance(ctx context.Context, object string, ask describing) (*salesforce.Object, error) {
+	const plenty = 1000
+	name := strings.ToLower(object)
+	d.mu.Lock()
+	last := d.glances[name]
+	d.mu.Unlock()
+	if last.err != nil && time.Since(last.at) < believed {
+		return nil, last.err
+	}
+	o, err := ask(ctx, object)
+	if err == nil || errors.Is(err, errPaused) || ctx.Err() != nil {
+		return o, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.glances) >= plenty {
+		clear(d.glances)
+	}
+	d.glances[name] = glance{err, time.Now()}
+	return nil, err
+}
+
+// describing is a way to ask for a description.
+type describing func(ctx context.Context, object string) (*salesforce.Object, error)
+
+// glance is a describe that went wrong.
+type glance struct {
+	err error
+	at  time.Time
 }
 
 // objectNames asks for the names of all objects, to find the one that was meant.
@@ -134,10 +168,18 @@ func (d *Dispatcher) knownNames() []string {
 	return nil
 }
 
-// rejects reports whether events are failed over the refusal of a describe that
-// only their check needed.
-func (b *batch) rejects(err error) bool {
-	return b.cfg.Validate == ValidateReject && salesforce.IsNotFound(err)
+// learnForCheck describes the object of a batch that is sent without a description
+// too. Its only error is that there is no such object, if that fails the events.
+func (d *Dispatcher) learnForCheck(ctx context.Context, b *batch) error {
+	if b.cfg.Validate == ValidateOff {
+		return nil
+	}
+	var err error
+	b.schema, err = d.glance(ctx, b.route.Object, d.describe)
+	if b.cfg.Validate == ValidateReject && salesforce.IsNotFound(err) {
+		return err
+	}
+	return nil
 }
 
 // undescribed is why an event is failed whose object the org does not describe.
@@ -166,7 +208,7 @@ func (d *Dispatcher) examine(ctx context.Context, b *batch, r *record, e *event.
 	e.Object, e.Operation = b.route.Object, event.Operation(b.route.Operation)
 	found := d.check(ctx, b, e)
 	if found != nil && rejects && !b.review.again {
-		object, err := d.describeWithin(ctx, b.route.Object, believed)
+		object, err := d.glance(ctx, b.route.Object, d.describeAnew)
 		if err != nil {
 			object = nil
 		}
@@ -203,13 +245,11 @@ func (d *Dispatcher) parent(ctx context.Context, b *batch, name string) *salesfo
 	if o, ok := b.review.parents[name]; ok {
 		return o
 	}
-	describe := d.describe
+	ask := d.describe
 	if b.review.again {
-		describe = func(ctx context.Context, name string) (*salesforce.Object, error) {
-			return d.describeWithin(ctx, name, believed)
-		}
+		ask = d.describeAnew
 	}
-	o, err := describe(ctx, name)
+	o, err := d.glance(ctx, name, ask)
 	if err != nil {
 		o = nil
 	}

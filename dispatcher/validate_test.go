@@ -12,6 +12,7 @@ import (
 	"github.com/outboxd/outboxd/dispatcher"
 	"github.com/outboxd/outboxd/event"
 	"github.com/outboxd/outboxd/salesforce"
+	"github.com/outboxd/outboxd/simulator"
 	"github.com/outboxd/outboxd/store"
 )
 
@@ -234,6 +235,21 @@ func TestValidate_AnAnswerThatBlamesTheSchemaHasItAskedForAgain(t *testing.T) {
 	}
 	if n := org.times("Contact"); n != 1 {
 		t.Errorf("asked again %d times", n)
+	}
+}
+
+// TestValidate_ADescribeThatFailsCostsNoCallPerEvent: the check can do without it.
+func TestValidate_ADescribeThatFailsCostsNoCallPerEvent(t *testing.T) {
+	t.Parallel()
+	cfg := validating(dispatcher.ValidateReject)
+	cfg.REST.MaxRecords = 1
+	r := newRig(t, cfg)
+	r.faults(simulator.Fault{Match: simulator.Match{Kind: "describe"}, Do: "status", Status: 400, Code: "UNKNOWN_EXCEPTION", Message: "no"})
+	r.put(many(20, createCase)...)
+	r.start()
+	r.delivers(20)
+	if n := r.sim.Calls().Calls["describe"]; n == 0 || n > 4 {
+		t.Errorf("%d describes for 20 events in as many calls", n)
 	}
 }
 

@@ -44,6 +44,10 @@ func serverConfig(cfg *config.Config, version string) server.Config {
 	}
 }
 
+// Org makes the client that the daemon would use of a configuration with an org, for those who only ask something of
+// it. It makes no call.
+func Org(cfg *config.Config, d Deps) (*salesforce.Client, error) { return newOrg(cfg, d) }
+
 // newOrg is nil where no org is configured.
 func newOrg(cfg *config.Config, d Deps) (*salesforce.Client, error) {
 	if cfg.Salesforce == nil {

@@ -154,9 +154,9 @@ type Bulk struct {
 	MaxRecords int `yaml:"max_records" min:"1" max:"10000"`
 	// How long an event that only a job may carry waits for company.
 	MaxWait time.Duration `yaml:"max_wait" min:"0s"`
-	// Jobs at the same time.
+	// Jobs that the org works on at the same time. While it does, as many more are made ready, up to the upload, and the results of as many are read.
 	MaxJobs int `yaml:"max_jobs" min:"1" max:"100"`
-	// How often a running job is asked for its state: the first and the longest pause.
+	// The pauses between two looks at a running job: the first and the longest. When jobs of its object, operation and size have run before, the first look comes when most of those had ended, earlier than the first pause or later, but never later than the longest.
 	Poll Range `yaml:"poll" min:"10ms" max:"1h"`
 }
 

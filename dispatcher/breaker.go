@@ -183,6 +183,22 @@ func (b *breaker) await(ctx context.Context, a access) error {
 	}
 }
 
+// passable waits until a call would be let through, or ctx ends. Nothing is owed
+// for it: a half open breaker has its trial still before it.
+func (b *breaker) passable(ctx context.Context, a access) error {
+	for {
+		changed := b.changed()
+		if b.allows(a) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // unconditioned waits until no condition but the operator's pause holds.
 func (b *breaker) unconditioned(ctx context.Context) error {
 	for {

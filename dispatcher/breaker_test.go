@@ -93,6 +93,22 @@ func TestBreaker_OpensHalfOpensCloses(t *testing.T) {
 	wait(time.Second) // begins anew
 }
 
+// Who waits until a half open breaker is passable leaves its one call to others.
+func TestBreaker_PassableTakesNoTrial(t *testing.T) {
+	c := &clock{now: time.Unix(1e9, 0)}
+	b := newBreaker(time.Second, 8*time.Second, c.Now)
+	b.report(writing, apiErr(salesforce.PauseOrg, 503, "SERVER_UNAVAILABLE"))
+	passed := make(chan error, 1)
+	go func() { passed <- b.passable(t.Context(), writing) }()
+	b.probed(nil)
+	if err := <-passed; err != nil {
+		t.Fatal(err)
+	}
+	if b.enter(writing) != nil {
+		t.Error("the trial is taken by one who only waited")
+	}
+}
+
 func TestBreaker_OneLostAnswerIsNoOutage(t *testing.T) {
 	c := &clock{now: time.Unix(1e9, 0)}
 	b := newBreaker(time.Second, time.Minute, c.Now)

@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +19,12 @@ type job struct {
 	empty bool // this run made the job at the org, and has sent it nothing yet
 	// uploaded: this run has sent it its data, and has not tried to close it yet
 	uploaded bool
-	tries    int  // jobs made in vain by this run
-	over     bool // settled or given back
+	made     time.Time // when this run made the job at the org
+	closed   time.Time // when this run tried first to close it; zero: another run did
+	tries    int       // jobs made in vain by this run
+	over     bool      // settled or given back
+	free     func()    // gives its slot up
+	stage    *stage    // in which it has a place; nil: it has its slot
 }
 
 const (
@@ -31,13 +34,14 @@ const (
 	closeTries = 5
 )
 
-// runJob carries claimed events into a job and through it.
-func (d *Dispatcher) runJob(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+// runJob carries claimed events into a job and through it. free gives its slot up.
+func (d *Dispatcher) runJob(ctx context.Context, a store.Attempt, claimed []store.Claimed, free func()) error {
 	b, err := d.ready(ctx, a, claimed, fresh)
 	if b == nil || err != nil {
 		return err
 	}
-	j := &job{batch: b}
+	j := &job{batch: b, free: free}
+	defer j.depart()
 	if err := d.settle(ctx, b, j.fit(), ""); err != nil || len(b.records) == 0 {
 		return err
 	}
@@ -77,7 +81,7 @@ const maxUpload = 100 << 20
 // large for one job the second half goes back, as often as need be.
 func (j *job) fit() []store.Outcome {
 	out := j.tabulate()
-	for j.table.Size() > maxUpload && j.size > 1 {
+	for len(j.table.CSV()) > maxUpload && j.size > 1 {
 		n := half(j.size)
 		for _, r := range j.records[n:] {
 			o := j.unsent(r)
@@ -90,11 +94,19 @@ func (j *job) fit() []store.Outcome {
 	return out
 }
 
+// cells are what the job has of record i: nothing of one that would not fit a job today (restore).
+func (j *job) cells(i int) []string {
+	if i >= len(j.table.Rows) {
+		return make([]string, len(j.table.Header))
+	}
+	return j.table.Cells(i)
+}
+
 // carries reports whether record i has something in a column.
 func (j *job) carries(i int, column string) bool {
 	for c, name := range j.table.Header {
 		if strings.EqualFold(name, column) {
-			return j.table.Cells[i][c] != ""
+			return i < len(j.table.Rows) && j.table.Has(i, c)
 		}
 	}
 	return false
@@ -173,7 +185,7 @@ func (d *Dispatcher) stepCreate(ctx context.Context, j *job) error {
 	d.heard(writing, err)
 	switch {
 	case err == nil:
-		j.empty = true
+		j.empty, j.made = true, time.Now()
 		return d.advance(ctx, j, "T2", store.PhaseOpen, store.PhaseData{JobID: made.ID, Note: j.keyNote()})
 	case isRefusal(err) && !speaksOfOrg(err):
 		j.over = true
@@ -200,28 +212,43 @@ func (d *Dispatcher) stepUpload(ctx context.Context, j *job) error {
 		return d.replace(ctx, j, errors.New("the upload was left unfinished"))
 	}
 	j.empty = false
-	var csv bytes.Buffer
-	csv.Grow(int(j.table.Size()))
-	if err := j.table.WriteCSV(&csv); err != nil {
-		return fmt.Errorf("attempt %s: write CSV: %w", j.ID, err)
-	}
 	if err := d.breaker.await(ctx, writing); err != nil {
 		return err
 	}
 	crashpoint("N2.before")
-	err := d.org.UploadJob(ctx, j.JobID, csv.Bytes())
+	err := d.org.UploadJob(ctx, j.JobID, j.table.CSV())
 	crashpoint("N2.after")
 	d.heard(writing, err)
 	if err != nil {
 		return d.replace(ctx, j, err)
+	}
+	if !j.pass(ctx, &d.working) {
+		return ctx.Err()
+	}
+	// A pause is waited out here: once it is closing the job is not replaced any more.
+	if err := d.breaker.passable(ctx, writing); err != nil {
+		return err
+	}
+	if time.Since(j.made) > openFor {
+		return d.replace(ctx, j, errOpenTooLong)
 	}
 	j.slim()
 	j.uploaded = true
 	return d.advance(ctx, j, "T3", store.PhaseClosing, store.PhaseData{})
 }
 
-// slim lets go of what only the upload needed; a job may take its time.
+// openFor is how long a job may wait for its close. The org ends one that is
+// Open after a day (salesforce-bulk.md §9); one that were gone once its
+// phase is closing would leave its events in doubt.
+const openFor = 12 * time.Hour
+
+var errOpenTooLong = errors.New("it was open for too long")
+
+// slim lets go of what is not needed once the job is closed; it may take its time.
 func (j *job) slim() {
+	if j.nameColumn() != "" {
+		j.table.Forget()
+	}
 	for i := range j.records {
 		r := &j.records[i]
 		r.Head, r.Payload, r.row.Fields = nil, nil, nil
@@ -327,6 +354,9 @@ func (d *Dispatcher) stepClose(ctx context.Context, j *job) error {
 
 // close is N3.
 func (d *Dispatcher) close(ctx context.Context, j *job) (seen salesforce.Job, err error) {
+	if j.closed.IsZero() && j.Phase == store.PhaseClosing {
+		j.closed = time.Now()
+	}
 	err = d.call(ctx, writing, func(ctx context.Context) (err error) {
 		crashpoint("N3.before")
 		seen, err = d.org.CloseJob(ctx, j.JobID)
@@ -350,11 +380,17 @@ func (d *Dispatcher) ask(ctx context.Context, j *job) (seen salesforce.Job, err 
 // stepPoll is N4: it looks until the job has ended, however long that takes. An
 // error of a look says nothing of the job.
 func (d *Dispatcher) stepPoll(ctx context.Context, j *job) error {
-	wait := pause{j.cfg.Bulk.PollMin, j.cfg.Bulk.PollMax}
+	look := looks{pause: pause{j.cfg.Bulk.PollMin, j.cfg.Bulk.PollMax}, closed: j.closed}
+	kind := kindOf(j.route, len(j.records))
+	if !j.closed.IsZero() {
+		look.expected = d.paces.expected(kind)
+	}
+	var running time.Duration // when it was last seen not to have ended
 	for {
-		if !sleep(ctx, wait.step()) {
+		if !sleep(ctx, look.wait()) {
 			return ctx.Err()
 		}
+		since := time.Since(j.closed)
 		seen, err := d.ask(ctx, j)
 		switch {
 		case salesforce.IsNotFound(err):
@@ -362,6 +398,9 @@ func (d *Dispatcher) stepPoll(ctx context.Context, j *job) error {
 		case err != nil:
 			d.log.Debug("poll failed", "attempt", string(j.ID), "job", j.JobID, "err", err)
 		case seen.State.Terminal():
+			if !j.closed.IsZero() && seen.State == salesforce.StateJobComplete {
+				d.paces.learn(kind, running, since)
+			}
 			return d.stepSettle(ctx, j, seen)
 		case seen.State == salesforce.StateOpen:
 			// An old answer, perhaps. Closing it once more can't do harm: a job runs once.
@@ -369,12 +408,18 @@ func (d *Dispatcher) stepPoll(ctx context.Context, j *job) error {
 				d.log.Debug("job is not known closed", "attempt", string(j.ID), "job", j.JobID, "err", err)
 			}
 		}
+		if err == nil {
+			running = since
+		}
 	}
 }
 
 // stepSettle is N5 and T5: every event of the job gets its outcome, in one
 // transaction.
 func (d *Dispatcher) stepSettle(ctx context.Context, j *job, seen salesforce.Job) error {
+	if !j.pass(ctx, &d.settled) {
+		return ctx.Err()
+	}
 	h, err := d.gather(ctx, j, &seen)
 	if err != nil {
 		return err

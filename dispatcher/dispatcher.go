@@ -25,6 +25,9 @@ type Dispatcher struct {
 	breaker *breaker
 	budget  *budget
 	metrics *metrics
+	paces   paces
+	working stage                    // jobs that the org works on
+	settled stage                    // jobs whose results are read and recorded
 	poke    chan struct{}            // capacity 1: look again
 	wanted  chan string              // objects whose description somebody would like to have
 	names   atomic.Pointer[[]string] // of the org's objects, once they were asked for
@@ -44,7 +47,7 @@ type Dispatcher struct {
 	served   map[store.Route]uint64
 	turn     uint64
 	rest     int // REST slots taken
-	jobs     int // bulk slots taken
+	jobs     int // bulk slots taken, by jobs that are being made
 	traits   map[store.Route]learned
 	small    map[store.Route]time.Time // until when a route gets no jobs
 	warned   map[string]bool
@@ -190,6 +193,7 @@ func (d *Dispatcher) run(ctx context.Context, stop func(error)) (err error) {
 	}
 	d.orgs = facts.Orgs
 	d.forgetTraits()
+	d.paces.forget()
 	if d.term, err = durable(ctx, d, "hold", d.outbox.Hold); err != nil {
 		return err
 	}
@@ -208,22 +212,28 @@ func (d *Dispatcher) run(ctx context.Context, stop func(error)) (err error) {
 		d.attempts.Go(func() { d.learnWanted(ctx) })
 	}
 	for _, a := range unfinished {
-		d.start(ctx, a.Route, a.Kind, stop, func() error { return resume(ctx, a) })
+		d.start(ctx, a.Route, a.Kind, stop, func(free func()) error { return resume(ctx, a, free) })
 	}
 	return d.loop(ctx, stop)
 }
 
-// start runs one attempt in a goroutine of its own, and counts its slot.
-func (d *Dispatcher) start(ctx context.Context, r store.Route, k store.Kind, stop func(error), work func() error) {
+// start runs one attempt in a goroutine of its own. It has a slot until it ends,
+// or calls free before.
+func (d *Dispatcher) start(ctx context.Context, r store.Route, k store.Kind, stop func(error), work func(free func()) error) {
 	d.mu.Lock()
 	d.turn++
 	d.served[r] = d.turn
+	d.running[r]++
 	d.mu.Unlock()
-	d.occupy(r, k, 1)
+	d.occupy(k, 1)
 	d.attempts.Go(func() {
-		defer d.Poke()
-		defer d.occupy(r, k, -1)
-		if err := work(); err != nil && ctx.Err() == nil {
+		free := sync.OnceFunc(func() {
+			d.occupy(k, -1)
+			d.Poke()
+		})
+		defer d.ended(r)
+		defer free()
+		if err := work(free); err != nil && ctx.Err() == nil {
 			// What is left are the store's errors and broken invariants: the
 			// attempt is on disk, and a new start resumes it.
 			stop(fmt.Errorf("%s %s by %s: %w", r.Operation, r.Object, k, err))
@@ -231,13 +241,20 @@ func (d *Dispatcher) start(ctx context.Context, r store.Route, k store.Kind, sto
 	})
 }
 
-// occupy takes slots or gives them back.
-func (d *Dispatcher) occupy(r store.Route, k store.Kind, n int) {
+// ended counts an attempt of a route out.
+func (d *Dispatcher) ended(r store.Route) {
+	defer d.Poke()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.running[r] += n; d.running[r] == 0 {
+	if d.running[r]--; d.running[r] == 0 {
 		delete(d.running, r)
 	}
+}
+
+// occupy takes slots or gives them back.
+func (d *Dispatcher) occupy(k store.Kind, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if k == store.KindBulk {
 		d.jobs += n
 	} else {

@@ -3,7 +3,7 @@ package dispatcher
 import (
 	"bytes"
 	"encoding/json"
-	"iter"
+	"errors"
 	"slices"
 	"strings"
 
@@ -12,36 +12,20 @@ import (
 	"github.com/outboxd/outboxd/salesforce"
 )
 
-// members walks over the top members of a JSON object. Anything else, or what
-// is broken, ends it early: the payload was checked when it was accepted.
-func members(object json.RawMessage) iter.Seq2[string, jsontext.Value] {
-	return func(yield func(string, jsontext.Value) bool) {
-		dec := jsontext.NewDecoder(bytes.NewReader(object), jsontext.AllowDuplicateNames(true))
-		if t, err := dec.ReadToken(); err != nil || t.Kind() != '{' {
-			return
-		}
-		for dec.PeekKind() == '"' {
-			name, err := dec.ReadToken()
-			if err != nil {
-				return
-			}
-			text := name.String()
-			value, err := dec.ReadValue()
-			if err != nil || !yield(text, value) {
-				return
-			}
-		}
-	}
-}
+// errFound ends a walk over members.
+var errFound = errors.New("found")
 
-// member is the value of a top member, whatever the letter case of its name; nil if there is none.
-func member(object json.RawMessage, name string) json.RawMessage {
-	for n, v := range members(object) {
-		if strings.EqualFold(n, name) {
-			return json.RawMessage(bytes.Clone(v))
+// member is the value of a top member, whatever the letter case of its name; nil
+// if there is none. The payload was checked when it was accepted.
+func member(object json.RawMessage, name string) (value json.RawMessage) {
+	_ = salesforce.EachMember(object, func(n []byte, v jsontext.Value) error {
+		if len(n) != len(name) || !strings.EqualFold(string(n), name) {
+			return nil
 		}
-	}
-	return nil
+		value = json.RawMessage(bytes.Clone(v))
+		return errFound
+	})
+	return value
 }
 
 // withMember adds a text member to a JSON object, or makes one of nil.
@@ -77,17 +61,33 @@ func textOf(v json.RawMessage) string {
 	return string(v)
 }
 
+// lookups tells which members of the rows of an object name parents.
+type lookups struct {
+	object *salesforce.Object // nil: not known
+	known  map[string]bool    // by name, as the rows have it
+}
+
 // parents names the records that a row hangs on: rows with the same parents are
-// sent side by side, so that their locks are taken once. obj may be nil.
-func parents(fields json.RawMessage, obj *salesforce.Object) string {
+// sent side by side, so that their locks are taken once. What can't be read names none.
+func (l *lookups) parents(fields json.RawMessage) string {
 	var list []string
-	for name, v := range members(fields) {
-		if v.Kind() == '{' || v.Kind() == '"' && isLookup(name, obj) {
-			list = append(list, strings.ToLower(name)+"="+string(v))
+	_ = salesforce.EachMember(fields, func(name []byte, v jsontext.Value) error {
+		if kind := v.Kind(); kind == '{' || kind == '"' && l.is(name) {
+			list = append(list, strings.ToLower(string(name))+"="+string(v))
 		}
-	}
+		return nil
+	})
 	slices.Sort(list)
 	return strings.Join(list, "&")
+}
+
+func (l *lookups) is(name []byte) bool {
+	is, ok := l.known[string(name)]
+	if !ok {
+		is = isLookup(string(name), l.object)
+		l.known[string(name)] = is
+	}
+	return is
 }
 
 func isLookup(name string, obj *salesforce.Object) bool {

@@ -15,7 +15,7 @@ const (
 	// lookEvery is the longest time between two looks at the outbox: a hint may have been missed.
 	lookEvery = 30 * time.Second
 	// lookApart is the shortest: many small commits are looked at together.
-	lookApart = 2 * time.Millisecond
+	lookApart = 5 * time.Millisecond
 	// sweepEvery is the rhythm of the store's housekeeping.
 	sweepEvery = 5 * time.Second
 )
@@ -199,7 +199,7 @@ func (d *Dispatcher) routes(ctx context.Context) (routes []store.RouteStat, next
 // nothingToSend closes a half open breaker that no attempt will try.
 func (d *Dispatcher) nothingToSend() {
 	d.mu.Lock()
-	busy := d.rest + d.jobs
+	busy := len(d.running)
 	d.mu.Unlock()
 	if busy == 0 {
 		d.breaker.idle()
@@ -283,7 +283,7 @@ func (d *Dispatcher) postpone(r store.Route) {
 // begin claims for an action and hands the attempt to a goroutine.
 func (d *Dispatcher) begin(ctx context.Context, a action, stop func(error)) error {
 	if a.Kind == "" {
-		d.start(ctx, a.Route, store.KindQuery, stop, func() error { return d.study(ctx, a.Route) })
+		d.start(ctx, a.Route, store.KindQuery, stop, func(func()) error { return d.study(ctx, a.Route) })
 		return nil
 	}
 	id, err := newAttemptID()
@@ -314,7 +314,7 @@ func (d *Dispatcher) begin(ctx context.Context, a action, stop func(error)) erro
 		return d.release(ctx, attempt, errSmall)
 	}
 	d.metrics.attempt(a.Kind, "claimed")
-	d.start(ctx, a.Route, a.Kind, stop, func() error { return d.attempt(ctx, attempt, claimed) })
+	d.start(ctx, a.Route, a.Kind, stop, func(free func()) error { return d.attempt(ctx, attempt, claimed, free) })
 	return nil
 }
 
@@ -341,11 +341,11 @@ func (d *Dispatcher) shrink(r store.Route) {
 	d.small[r] = time.Now().Add(smallFor)
 }
 
-// attempt carries out what was claimed.
-func (d *Dispatcher) attempt(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+// attempt carries out what was claimed. free gives its slot up before it ends.
+func (d *Dispatcher) attempt(ctx context.Context, a store.Attempt, claimed []store.Claimed, free func()) error {
 	switch a.Kind {
 	case store.KindBulk:
-		return d.runJob(ctx, a, claimed)
+		return d.runJob(ctx, a, claimed, free)
 	case store.KindQuery:
 		return d.runQuery(ctx, a, claimed)
 	}

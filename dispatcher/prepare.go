@@ -56,6 +56,7 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 		}
 		return b, nil
 	}
+	b.records = make([]record, 0, len(claimed))
 	for _, c := range claimed {
 		if when == found {
 			c = sentBy(a, c)
@@ -237,6 +238,9 @@ func (b *batch) carryKey(r *record) *store.Problem {
 
 // replaceIDs puts the Ids of other events' records in.
 func (d *Dispatcher) replaceIDs(ctx context.Context, fields json.RawMessage) (json.RawMessage, *store.Problem, error) {
+	if !event.NamesIDs([]byte(fields)) {
+		return fields, nil, nil
+	}
 	var missing, why string
 	var failure error
 	replaced, err := event.ReplaceIDs([]byte(fields), func(key string) (string, bool) {
@@ -324,11 +328,25 @@ func (b *batch) sortByParents() {
 	if b.route.Operation == opDelete || b.route.Operation == opHardDelete {
 		return
 	}
-	of := make(map[store.Seq]string, len(b.records))
-	for _, r := range b.records {
-		of[r.Seq] = parents(r.row.Fields, b.schema)
+	type place struct {
+		parents string
+		record  int
 	}
-	slices.SortStableFunc(b.records, func(x, y record) int { return strings.Compare(of[x.Seq], of[y.Seq]) })
+	find := lookups{object: b.schema, known: make(map[string]bool)}
+	order := make([]place, len(b.records))
+	for i, r := range b.records {
+		order[i] = place{find.parents(r.row.Fields), i}
+	}
+	byParents := func(x, y place) int { return strings.Compare(x.parents, y.parents) }
+	if slices.IsSortedFunc(order, byParents) {
+		return
+	}
+	slices.SortStableFunc(order, byParents)
+	sorted := make([]record, len(order))
+	for i, p := range order {
+		sorted[i] = b.records[p.record]
+	}
+	b.records = sorted
 }
 
 // spec is the job that carries the batch.

@@ -26,7 +26,7 @@ const crashLoop = 3
 //
 // What may be thrown away freely, and was found at three starts, is tried event
 // by event: one of them may be what takes the daemon down.
-func (d *Dispatcher) resume(ctx context.Context, a store.Attempt) error {
+func (d *Dispatcher) resume(ctx context.Context, a store.Attempt, free func()) error {
 	if a.Kind == store.KindQuery {
 		return d.putBack(ctx, a, nil)
 	}
@@ -47,13 +47,13 @@ func (d *Dispatcher) resume(ctx context.Context, a store.Attempt) error {
 	d.metrics.attempt(a.Kind, "resumed")
 	switch {
 	case a.Phase >= store.PhaseClosing:
-		return d.resumeClosed(ctx, a, claimed)
+		return d.resumeClosed(ctx, a, claimed, free)
 	case a.Phase == store.PhaseOpen:
-		return d.resumeOpen(ctx, a, claimed)
+		return d.resumeOpen(ctx, a, claimed, free)
 	case isCrashLoop(a, claimed):
 		return d.isolate(ctx, a, claimed)
 	case a.Kind == store.KindBulk:
-		return d.runJob(ctx, a, claimed)
+		return d.runJob(ctx, a, claimed, free)
 	}
 	return d.runREST(ctx, a, claimed, found)
 }
@@ -113,7 +113,7 @@ func (d *Dispatcher) abandon(ctx context.Context, a store.Attempt, claimed []sto
 }
 
 // shelve puts back what an earlier start left unfinished where no org is configured.
-func (d *Dispatcher) shelve(ctx context.Context, a store.Attempt) error {
+func (d *Dispatcher) shelve(ctx context.Context, a store.Attempt, _ func()) error {
 	claimed, err := d.held(ctx, a)
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func (d *Dispatcher) shelve(ctx context.Context, a store.Attempt) error {
 
 // resumeOpen throws away a job that was never closed, before anything else is
 // thought about its events: if it got past Open all the same, they are its own.
-func (d *Dispatcher) resumeOpen(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+func (d *Dispatcher) resumeOpen(ctx context.Context, a store.Attempt, claimed []store.Claimed, free func()) error {
 	dead, err := d.discard(ctx, a.JobID)
 	switch {
 	case ctx.Err() != nil:
@@ -135,16 +135,16 @@ func (d *Dispatcher) resumeOpen(ctx context.Context, a store.Attempt, claimed []
 		if err := d.advance(ctx, j, "T3", store.PhaseClosing, store.PhaseData{}); err != nil {
 			return err
 		}
-		return d.resumeClosed(ctx, j.Attempt, claimed)
+		return d.resumeClosed(ctx, j.Attempt, claimed, free)
 	case isCrashLoop(a, claimed):
 		return d.isolate(ctx, a, claimed)
 	}
-	return d.runJob(ctx, a, claimed)
+	return d.runJob(ctx, a, claimed, free)
 }
 
 // resumeClosed goes on with a job that may have been processed. It is never
 // abandoned, whatever the configuration or the org's schema say by now.
-func (d *Dispatcher) resumeClosed(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
+func (d *Dispatcher) resumeClosed(ctx context.Context, a store.Attempt, claimed []store.Claimed, free func()) error {
 	b, err := d.prepare(ctx, a, claimed, gone)
 	wait := d.retryPause()
 	for err != nil && ctx.Err() == nil && !isStore(err) {
@@ -157,9 +157,12 @@ func (d *Dispatcher) resumeClosed(ctx context.Context, a store.Attempt, claimed 
 	if b.route.Operation == opCreate {
 		b.keyField, b.idempotent = readKeyNote(a.Note)
 	}
-	j := &job{batch: b}
+	j := &job{batch: b, free: free}
+	defer j.depart()
+	j.begin(&d.working)
 	j.tabulate()
 	j.restore(claimed)
+	j.slim()
 	return d.steps(ctx, j)
 }
 
@@ -173,7 +176,6 @@ func (j *job) restore(claimed []store.Claimed) {
 	for _, c := range claimed {
 		if !known[c.Seq] {
 			j.records = append(j.records, record{Claimed: c})
-			j.table.Cells = append(j.table.Cells, make([]string, len(j.table.Header)))
 		}
 	}
 	j.size = len(j.records)

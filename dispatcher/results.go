@@ -3,7 +3,6 @@ package dispatcher
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -26,6 +25,9 @@ type resultRow struct {
 	set    resultSet
 	header []string
 }
+
+// verdicts begin what rows of a set say: those that say the same say it alike.
+var verdicts = [...]string{succeeded: "", failed: "failed ", unprocessed: "unprocessed"}
 
 // harvest is what a job's results say, successes first.
 type harvest struct {
@@ -134,7 +136,11 @@ func (d *Dispatcher) fetch(ctx context.Context, j *job, seen salesforce.Job) (*h
 			problem = errors.Join(problem, err)
 			continue
 		}
-		h.rows = append(h.rows, rows...)
+		if h.rows == nil {
+			h.rows = rows
+		} else {
+			h.rows = append(h.rows, rows...)
+		}
 		h.count[s.set] = len(rows)
 	}
 	return h, problem
@@ -143,6 +149,9 @@ func (d *Dispatcher) fetch(ctx context.Context, j *job, seen salesforce.Job) (*h
 // fetchSet reads one result set.
 func (d *Dispatcher) fetchSet(ctx context.Context, j *job, set resultSet, read func(ctx context.Context, id string, limit int, each func([]string, salesforce.ResultRow) error) error) ([]resultRow, error) {
 	var rows []resultRow
+	if set == succeeded {
+		rows = make([]resultRow, 0, len(j.records))
+	}
 	err := d.call(ctx, reading, func(ctx context.Context) error {
 		crashpoint("N5.before")
 		defer crashpoint("N5.after")
@@ -165,6 +174,7 @@ func (j *job) trim(r resultRow) resultRow {
 			cell = strings.Clone(r.Cells[i])
 		}
 		r.header, r.Cells = nil, []string{cell}
+		r.ID = salesforce.ID(strings.Clone(string(r.ID))) // it holds on to the whole row
 	}
 	return r
 }
@@ -229,7 +239,7 @@ func (j *job) unaccounted(r record) store.Outcome {
 func (j *job) lines(h *harvest) (sent []Line, answers []Answer) {
 	sent, answers = make([]Line, len(j.records)), make([]Answer, len(h.rows))
 	for i, r := range h.rows {
-		answers[i].Verdict = fmt.Sprint(int(r.set), r.Code)
+		answers[i].Verdict = verdicts[r.set] + r.Code
 	}
 	if name := j.nameColumn(); name != "" {
 		f := j.field(name)
@@ -243,8 +253,9 @@ func (j *job) lines(h *harvest) (sent []Line, answers []Answer) {
 	}
 	columns := j.comparable(h)
 	for i := range j.records {
-		sent[i] = j.wholeRow(columns, func(c int) string { return j.table.Cells[i][c] })
-		sent[i].Raw = strings.Join(j.table.Cells[i], "\x1f")
+		cells := j.cells(i)
+		sent[i] = j.wholeRow(columns, func(c int) string { return cells[c] })
+		sent[i].Raw = strings.Join(cells, "\x1f")
 	}
 	for i, r := range h.rows {
 		answers[i].Line = j.wholeRow(columns, func(c int) string { return r.Cells[column(r.header, j.table.Header[c])] })

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,12 @@ import (
 
 // TestMain runs many rigs at a time: they mostly wait.
 func TestMain(m *testing.M) {
+	if os.Getenv(orgProcess) != "" {
+		if err := serveOrg(); err != nil {
+			panic(err)
+		}
+		return
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
@@ -42,6 +49,7 @@ type rig struct {
 	cfg    dispatcher.Config
 	sim    *simulator.Simulator
 	url    string
+	dial   func(ctx context.Context, network, address string) (net.Conn, error) // nil: over TCP
 	store  *store.Store
 	outbox dispatcher.Outbox // the store, or something around it
 	log    *logBook
@@ -96,7 +104,7 @@ func newRig(t testing.TB, cfg dispatcher.Config) *rig {
 func (r *rig) client() *salesforce.Client {
 	r.t.Helper()
 	c, err := salesforce.New(salesforce.Config{
-		LoginURL: r.url, Timeout: time.Second,
+		LoginURL: r.url, Timeout: time.Second, DialContext: r.dial,
 		Auth: salesforce.Credentials{Flow: salesforce.FlowClientCredentials, ClientID: simulator.DefaultClientID, ClientSecret: simulator.DefaultClientSecret},
 	})
 	if err != nil {

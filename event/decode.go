@@ -30,29 +30,39 @@ var (
 //
 // Numbers keep their digits. The event shares no memory with data.
 func Decode(data []byte) (*Event, error) {
+	e := new(Event)
+	if err := e.Decode(data); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Decode does the same into e, whatever it was before. After an error e means nothing.
+func (e *Event) Decode(data []byte) error {
+	*e = Event{}
 	if len(data) > MaxSize {
-		return nil, &Error{Code: CodeTooLarge, Fields: []FieldError{{Detail: "an event has at most 1 MiB"}}}
+		return &Error{Code: CodeTooLarge, Fields: []FieldError{{Detail: "an event has at most 1 MiB"}}}
 	}
 	t := parse(data)
 	if t == nil {
 		path, detail := syntaxProblem(data)
-		return nil, &Error{Code: CodeMalformed, Fields: []FieldError{{path, detail}}}
+		return &Error{Code: CodeMalformed, Fields: []FieldError{{path, detail}}}
 	}
 	defer t.free()
 	if t.kind(0) != '{' {
-		return nil, &Error{Code: CodeInvalid, Fields: []FieldError{{Detail: t.wrongType("an object", 0)}}}
+		return &Error{Code: CodeInvalid, Fields: []FieldError{{Detail: t.wrongType("an object", 0)}}}
 	}
-	d := decoder{t: t, e: new(Event)}
+	d := decoder{t: t, e: e}
 	d.envelope()
 	if len(d.p.list) == 0 {
-		return d.e, nil
+		return nil
 	}
 	if !d.keyed {
 		d.meant = append(d.meant, "key") // may come from elsewhere
 	}
 	d.p.settle(d.meant...)
-	d.e.validate(&d.p)
-	return nil, d.p.err(d.e.Key)
+	e.validate(&d.p)
+	return d.p.err(e.Key)
 }
 
 // decoder fills an event from a tree. Its methods take the numbers of nodes.

@@ -20,25 +20,25 @@ import (
 // an event put together from a stored head has another where its Id was sent
 // with 15 characters.
 func (e *Event) Digest() [16]byte {
-	accepted := *e
+	named := e.ID
 	if id, _ := canonicalID(e.acceptedID); id != "" && id == e.ID {
-		accepted.ID = e.acceptedID
+		named = e.acceptedID
 	}
-	accepted.Match = e.Match.sorted()
-
-	var few [512]byte
-	out := append(few[:0], '{')
+	c := canons.Get().(*canon)
+	defer c.free()
+	out := append(c.out[:0], '{')
 	if e.Fields != nil {
 		sum := e.fieldFacts().sum
 		out = append(append(append(out, `"fields":`...), sum[:]...), ',')
 	}
-	out = accepted.appendHead(out, appendCanonical)
+	out = e.appendHead(out, named, e.Match.sorted(), appendCanonical)
 	out = appendMember(out, "object", e.Object)
 	out = appendMember(out, "operation", string(e.Operation))
 	if e.Source != "" {
 		out = appendMember(out, "source", e.Source)
 	}
-	sum := sha256.Sum256(append(out, '}'))
+	c.out = append(out, '}')
+	sum := sha256.Sum256(c.out)
 	return [16]byte(sum[:])
 }
 

@@ -13,7 +13,7 @@ import (
 // members but key, object, operation, source and fields. The event must be valid.
 func (e *Event) Head() ([]byte, error) {
 	b := make([]byte, 0, 128)
-	return closeObject(e.appendHead(append(b, '{'), appendRaw)), nil
+	return closeObject(e.appendHead(append(b, '{'), e.ID, e.Match, appendRaw)), nil
 }
 
 // DecodeHead puts what Head kept back into e, and leaves the other members alone.
@@ -42,7 +42,7 @@ func (e *Event) MarshalJSON() ([]byte, error) {
 	}
 	b = appendMember(b, "object", e.Object)
 	b = appendMember(b, "operation", string(e.Operation))
-	b = e.appendHead(b, appendRaw)
+	b = e.appendHead(b, e.ID, e.Match, appendRaw)
 	if e.Fields != nil {
 		b = append(append(append(b, `"fields":`...), e.Fields...), ',')
 	}
@@ -53,29 +53,22 @@ func (e *Event) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON is Decode.
-func (e *Event) UnmarshalJSON(data []byte) error {
-	decoded, err := Decode(data)
-	if err != nil {
-		return err
-	}
-	*e = *decoded
-	return nil
-}
+func (e *Event) UnmarshalJSON(data []byte) error { return e.Decode(data) }
 
 // appendHead writes the head's members in a fixed order, a comma behind each;
-// raw writes the values that are kept as JSON.
-func (e *Event) appendHead(b []byte, raw func([]byte, jsontext.Value) []byte) []byte {
+// raw writes the values that are kept as JSON. id and m stand for ID and Match.
+func (e *Event) appendHead(b []byte, id string, m *Match, raw func([]byte, jsontext.Value) []byte) []byte {
 	if x := e.ExternalID; x != nil {
 		b = append(b, `"external_id":{`...)
 		b = appendMember(b, "field", x.Field)
 		b = append(b, `"value":`...)
 		b = append(raw(b, x.Value), `},`...)
 	}
-	if e.ID != "" {
-		b = appendMember(b, "id", e.ID)
+	if id != "" {
+		b = appendMember(b, "id", id)
 	}
-	if e.Match != nil {
-		b = e.Match.append(b, raw)
+	if m != nil {
+		b = m.append(b, raw)
 	}
 	if e.Lane != "" {
 		b = appendMember(b, "lane", e.Lane)

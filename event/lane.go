@@ -150,6 +150,9 @@ func cutExponent(text string) (mantissa string, exponent int, ok bool) {
 	if i < 0 {
 		return text, 0, true
 	}
+	if strings.Trim(strings.TrimLeft(text[i+1:], "+-"), "0123456789") != "" {
+		return text, 0, false // as of most texts with an e in them; an error of Atoi would cost more
+	}
 	exponent, err := strconv.Atoi(text[i+1:])
 	const most = 1 << 20
 	return text[:i], exponent, err == nil && -most <= exponent && exponent <= most

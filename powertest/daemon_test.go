@@ -108,6 +108,15 @@ func (d *daemon) start() {
 	})
 }
 
+// run runs another command on the store while no daemon does.
+func (d *daemon) run(command string) {
+	d.t.Helper()
+	cmd := exec.Command(d.program, command, "--config", d.config)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		d.t.Fatalf("%s: %v: %s", command, err, out)
+	}
+}
+
 func (d *daemon) until(what string, f func() bool) {
 	d.t.Helper()
 	deadline := time.Now().Add(patience)

@@ -219,7 +219,7 @@ func (c *cutter) open(at int) []string {
 }
 
 // work lets a daemon make a store, take events and deliver them, back itself up,
-// die twice and stop in order.
+// die twice and stop in order; the store is compacted between.
 func work(t *testing.T, path string, j *journal) *promises {
 	t.Helper()
 	sim, err := simulator.New(simulator.Config{Seed: *seed})
@@ -242,6 +242,7 @@ func work(t *testing.T, path string, j *journal) *promises {
 			}
 			d.until("something was delivered", func() bool { return d.deliveries() > 10 })
 			d.end(syscall.SIGKILL)
+			d.run("compact")
 		default:
 			d.until("drained", d.drained)
 			d.end(syscall.SIGTERM)

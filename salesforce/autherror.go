@@ -52,8 +52,8 @@ func (e *AuthError) class() Class {
 // Remedy is what a person can do about it, in one line.
 func (e *AuthError) Remedy() string {
 	for _, r := range loginRemedies {
-		if e.Code == r.code && (r.mark == "" || mentions(e.Description, r.mark)) {
-			return r.remedy
+		if e.Code == r.Code && (r.Says == "" || mentions(e.Description, r.Says)) {
+			return r.Do
 		}
 	}
 	if e.Transient {
@@ -62,8 +62,14 @@ func (e *AuthError) Remedy() string {
 	return "check the app's and the user's settings in Salesforce's Login History"
 }
 
-// loginRemedies is searched from the top: the ones with a mark stand before the rest of their code.
-var loginRemedies = []struct{ code, mark, remedy string }{
+// LoginRemedy is what a person can do about a login that was refused with Code, and a description that holds Says.
+type LoginRemedy struct{ Code, Says, Do string }
+
+// LoginRemedies returns the table that Remedy goes by; of a code, the remedy without Says is for all other descriptions.
+func LoginRemedies() []LoginRemedy { return append([]LoginRemedy(nil), loginRemedies...) }
+
+// loginRemedies is searched from the top: the ones with a text stand before the rest of their code.
+var loginRemedies = []LoginRemedy{
 	{"invalid_grant", "already being processed", "nothing: another login with this refresh token is under way"},
 	{"invalid_grant", "rate", "wait an hour; find out who else logs in with this user"},
 	{"invalid_grant", "expired authorization code", "check this machine's clock, and audience"},

@@ -454,9 +454,7 @@ func ExampleTable() {
 		{External: []byte(`"1187"`), Fields: []byte(`{"LastName":"Lovelace","Email":null}`)},
 		{External: []byte(`"1188"`), Fields: []byte(`{"LastName":"O\"Hara","Account":{"Ext__c":"A-9"}}`)},
 	})
-	var b strings.Builder
-	table.WriteCSV(&b)
-	fmt.Print(b.String())
+	fmt.Printf("%s", table.CSV())
 	// Output:
 	// "Shop_Id__c","LastName","Email","Account.Ext__c"
 	// "1187","Lovelace","#N/A",""

@@ -1,7 +1,6 @@
 package salesforce
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +29,7 @@ type Object struct {
 	Queryable  bool    `json:"queryable"`
 	Fields     []Field `json:"fields"`
 
-	byName         map[string]*Field // as they are, and in lower case
+	byName         map[string]*Field // as it is written, and in lower case
 	byRelationship map[string]*Field // the same
 }
 
@@ -87,11 +86,12 @@ func (o *Object) Relationship(name string) (*Field, bool) {
 	return find(o.byRelationship, name)
 }
 
+// find tries the letter case of describe first, which is the usual one and costs no folding.
 func find(fields map[string]*Field, name string) (*Field, bool) {
-	if f, ok := fields[name]; ok {
-		return f, true
+	f, ok := fields[name]
+	if !ok {
+		f, ok = fields[strings.ToLower(name)]
 	}
-	f, ok := fields[strings.ToLower(name)]
 	return f, ok
 }
 
@@ -100,13 +100,13 @@ func (f *Field) Polymorphic() bool { return len(f.ReferenceTo) > 1 }
 
 // index makes the lookup tables.
 func (o *Object) index() {
-	o.byName = make(map[string]*Field, len(o.Fields))
+	o.byName = make(map[string]*Field, 2*len(o.Fields))
 	o.byRelationship = map[string]*Field{}
 	for i := range o.Fields {
 		f := &o.Fields[i]
 		o.byName[f.Name], o.byName[strings.ToLower(f.Name)] = f, f
-		if f.RelationshipName != "" {
-			o.byRelationship[f.RelationshipName], o.byRelationship[strings.ToLower(f.RelationshipName)] = f, f
+		if name := f.RelationshipName; name != "" {
+			o.byRelationship[name], o.byRelationship[strings.ToLower(name)] = f, f
 		}
 	}
 }
@@ -130,7 +130,7 @@ type description struct {
 	object   *Object
 	names    []string // of all objects, where the global list was asked for
 	absent   error
-	modified string // Last-Modified, or the Date of the answer
+	modified string // since when to ask for changes
 	asked    time.Time
 }
 
@@ -288,8 +288,18 @@ func (k *call) description(a *answer, last *description, read func([]byte) *desc
 	if fresh == nil {
 		return nil, k.malformed(a, "not a description")
 	}
-	fresh.modified = cmp.Or(a.header.Get("Last-Modified"), a.header.Get("Date"))
+	fresh.modified = askedAt(a.header)
 	return fresh, nil
+}
+
+// askedAt is the time to ask for changes since: the fetch (salesforce-rest.md 8.1), a second earlier, so that a change in
+// the second of the fetch is not missed.
+func askedAt(h http.Header) string {
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return h.Get("Last-Modified")
+	}
+	return date.Add(-time.Second).UTC().Format(http.TimeFormat)
 }
 
 // ReadObject reads an object's description, as the org wrote it.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -163,7 +164,8 @@ func writeRecord(b *bytes.Buffer, row Row, shape recordShape) error {
 		}
 		member(shape.field, row.External)
 	}
-	err := eachMember(row.Fields, func(name string, value jsontext.Value) error {
+	err := EachMember(row.Fields, func(text []byte, value jsontext.Value) error {
+		name := string(text)
 		if name != "" && strings.EqualFold(name, shape.named) || name == "attributes" {
 			return nil
 		}
@@ -180,34 +182,55 @@ func writeRecord(b *bytes.Buffer, row Row, shape recordShape) error {
 	return err
 }
 
-// eachMember calls f with the members of a JSON object in their order; value is valid during the call only. Doubled names
-// and bad UTF-8 are errors, nil has no members.
-func eachMember(object json.RawMessage, f func(name string, value jsontext.Value) error) error {
+// EachMember calls f with the members of a JSON object in their order: the text of the name and the value, both valid
+// during the call only. Doubled names and bad UTF-8 are errors, nil has no members.
+func EachMember(object json.RawMessage, f func(name []byte, value jsontext.Value) error) error {
 	if len(object) == 0 {
 		return nil
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(object))
-	if start, err := d.ReadToken(); err != nil || start.Kind() != '{' {
-		return errors.New("fields: not a JSON object")
+	r := memberReaders.Get().(*memberReader)
+	defer memberReaders.Put(r)
+	return r.read(object, f)
+}
+
+// memberReader is what EachMember needs for an object. It is kept: there is one for each record and each parent in it.
+type memberReader struct {
+	source bytes.Buffer
+	json   jsontext.Decoder
+	name   []byte
+}
+
+var memberReaders = sync.Pool{New: func() any { return new(memberReader) }}
+
+var errNoObject = errors.New("fields: not a JSON object")
+
+func (r *memberReader) read(object json.RawMessage, f func(name []byte, value jsontext.Value) error) error {
+	r.source = *bytes.NewBuffer(object) // which the decoder reads in place
+	r.json.Reset(&r.source)
+	defer func() { r.source = bytes.Buffer{} }()
+	if start, err := r.json.ReadToken(); err != nil || start.Kind() != '{' {
+		return errNoObject
 	}
-	for d.PeekKind() != '}' {
-		name, err := d.ReadToken()
+	for r.json.PeekKind() == '"' {
+		quoted, err := r.json.ReadValue()
 		if err != nil {
-			return errors.New("fields: not a JSON object")
+			return errNoObject
 		}
-		key := name.String()
-		value, err := d.ReadValue()
+		if r.name, err = jsontext.AppendUnquote(r.name[:0], quoted); err != nil {
+			return errNoObject
+		}
+		value, err := r.json.ReadValue()
 		if err != nil {
-			return errors.New("fields: not a JSON object")
+			return errNoObject
 		}
-		if err := f(key, value); err != nil {
+		if err := f(r.name, value); err != nil {
 			return err
 		}
 	}
-	if _, err := d.ReadToken(); err != nil {
-		return errors.New("fields: not a JSON object")
+	if end, err := r.json.ReadToken(); err != nil || end.Kind() != '}' {
+		return errNoObject
 	}
-	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+	if _, err := r.json.ReadToken(); !errors.Is(err, io.EOF) {
 		return errors.New("fields: something follows the JSON object")
 	}
 	return nil

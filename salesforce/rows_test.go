@@ -365,7 +365,7 @@ func TestDescribe_AsksAgainOnlyWhetherItChanged(t *testing.T) {
 	changed := true
 	org := newFakeOrg(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", "Mon, 23 Nov 2026 10:00:00 GMT")
-		if !changed && r.Header.Get("If-Modified-Since") == "Mon, 23 Nov 2026 10:00:00 GMT" {
+		if !changed && r.Header.Get("If-Modified-Since") == "Mon, 23 Nov 2026 09:59:59 GMT" {
 			w.WriteHeader(304)
 			return
 		}

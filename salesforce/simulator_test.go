@@ -1,7 +1,6 @@
 package salesforce_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -266,15 +265,11 @@ func runJob(t *testing.T, c *salesforce.Client, spec salesforce.JobSpec, rows []
 	if len(refused) > 0 {
 		t.Fatal(refused)
 	}
-	var data bytes.Buffer
-	if err := table.WriteCSV(&data); err != nil {
-		t.Fatal(err)
-	}
 	job, err := c.CreateJob(ctx, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.UploadJob(ctx, job.ID, data.Bytes()); err != nil {
+	if err := c.UploadJob(ctx, job.ID, table.CSV()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.CloseJob(ctx, job.ID); err != nil {

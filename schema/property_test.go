@@ -1,7 +1,6 @@
 package schema_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -358,14 +357,10 @@ func (g *generator) byJobs(n int) {
 // job reports whether the org took the only row of a job.
 func (g *generator) job(spec salesforce.JobSpec, table *salesforce.Table) bool {
 	g.t.Helper()
-	var csv bytes.Buffer
-	if err := table.WriteCSV(&csv); err != nil {
-		g.t.Fatal(err)
-	}
 	ctx := g.t.Context()
 	j, err := g.client.CreateJob(ctx, spec)
 	if err == nil {
-		err = g.client.UploadJob(ctx, j.ID, csv.Bytes())
+		err = g.client.UploadJob(ctx, j.ID, table.CSV())
 	}
 	if err == nil {
 		_, err = g.client.CloseJob(ctx, j.ID)

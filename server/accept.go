@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,8 +53,9 @@ func (b *batch) refuse(p *api.Problem, line int) {
 // read makes an event of the store out of JSON. A key from the header stands
 // in for one within.
 func (s *Server) read(raw []byte, key string) (store.Event, *api.Problem) {
-	e, err := event.Decode(raw)
-	if err != nil {
+	e := decoded.Get().(*event.Event)
+	defer decoded.Put(e)
+	if err := e.Decode(raw); err != nil {
 		p := s.problem(err)
 		p.Key = cmp.Or(p.Key, key)
 		return store.Event{}, p
@@ -96,6 +98,9 @@ func (s *Server) isNew(key string) bool {
 	_, err := s.outbox.Get(s.stopping, key)
 	return errors.Is(err, store.ErrNotFound)
 }
+
+// decoded are events on their way from JSON to the store's form.
+var decoded = sync.Pool{New: func() any { return new(event.Event) }}
 
 // chooseKey settles the event's key: its own, the header's, or one that is
 // made here.

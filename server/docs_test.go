@@ -183,7 +183,7 @@ func (p *page) asking() {
 	p.call("GET /v1/events?state=in_doubt", "", "Accept", api.NDJSON)
 	p.call("GET /v1/events?limit=5000", "")
 
-	p.say("### Stuck events\n\nThe same filters, and `reason`: `failed`, `in_doubt`, `blocked`, `overdue`. `total` and `summary` are of all that the filter selects, whatever the page.")
+	p.say("### Stuck events\n\nThe same filters, and `reason`: `failed`, `in_doubt`, `blocked`, `overdue`. `total` and `summary` are of all that the filter selects, whatever the page; of overdue events they count those among the oldest 4,096 records and of the page. Behind a large backlog there may be more, to which `next_cursor` leads, and a page may have fewer than `limit`.")
 	p.call("GET /v1/stuck?reason=blocked", "")
 	p.call("GET /v1/stuck?reason=lazy", "")
 

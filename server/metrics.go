@@ -112,6 +112,7 @@ var (
 	descDiskNeeded  = prometheus.NewDesc("outboxd_disk_needed_bytes", "Bytes that must be free there for new events.", nil, nil)
 	descBallast     = prometheus.NewDesc("outboxd_ballast_bytes", "Bytes kept on the disk for outcomes; 0 while they are given up.", nil, nil)
 	descCommits     = prometheus.NewDesc("outboxd_store_commits_total", "Transactions that the store committed since the start.", nil, nil)
+	descWritten     = prometheus.NewDesc("outboxd_store_written_bytes_total", "Bytes of pages that the store wrote to its file since the start.", nil, nil)
 	descSyncs       = prometheus.NewDesc("outboxd_store_syncs_total", "Times that the store waited for the disk since the start: two for a commit, one each time its file grew.", nil, nil)
 	descBreaker     = prometheus.NewDesc("outboxd_breaker_open", "1 while nothing is sent, by reason.", []string{"reason"}, nil)
 	descBudgetUsed  = prometheus.NewDesc("outboxd_api_budget_used", "API calls of the org used in the last 24 hours.", nil, nil)
@@ -126,7 +127,7 @@ type outboxCollector struct{ s *Server }
 func (c *outboxCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descEvents, descStuck, descOldest, descBytes, descFree, descMax, descFull,
-		descDiskFree, descDiskNeeded, descBallast, descCommits, descSyncs,
+		descDiskFree, descDiskNeeded, descBallast, descCommits, descSyncs, descWritten,
 		descBreaker, descBudgetUsed, descBudgetMax, descConnections, descInfo,
 	} {
 		ch <- d
@@ -166,6 +167,7 @@ func (c *outboxCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descBallast, float64(st.Disk.BallastBytes))
 	ch <- prometheus.MustNewConstMetric(descCommits, prometheus.CounterValue, float64(st.Commits))
 	ch <- prometheus.MustNewConstMetric(descSyncs, prometheus.CounterValue, float64(st.Syncs))
+	ch <- prometheus.MustNewConstMetric(descWritten, prometheus.CounterValue, float64(st.Written))
 }
 
 func (c *outboxCollector) collectDispatch(gauge func(*prometheus.Desc, float64, ...string)) {

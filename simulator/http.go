@@ -375,6 +375,7 @@ func (s *Simulator) head(w http.ResponseWriter, ans *answer) {
 	for name, values := range ans.header {
 		h[name] = values
 	}
+	h.Set("Date", s.clock.now().Format(http.TimeFormat))
 	h.Set("Cache-Control", "no-cache,must-revalidate,max-age=0,no-store,private")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if len(ans.body) == 0 && h.Get("Content-Type") == "" {

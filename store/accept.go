@@ -2,11 +2,11 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -38,21 +38,38 @@ func (s *Store) Put(ctx context.Context, events []Event, o PutOptions) ([]PutRes
 		return nil, nil
 	}
 	p := &putOp{events: make([]prepared, len(events)), atomic: o.Atomic, results: make([]PutResult, len(events))}
-	for i := range events {
-		p.prepare(i, &events[i])
-	}
+	recs := recBuffers.Get().(*[]byte)
+	*recs = p.prepare(events, (*recs)[:0])
 	if err := s.submit(ctx, &op{put: p}); err != nil {
-		return nil, fmt.Errorf("put: %w", err)
+		return nil, fmt.Errorf("put: %w", err) // the writer may still look at the records
+	}
+	if cap(*recs) <= keepRecs {
+		recBuffers.Put(recs)
 	}
 	return p.results, nil
 }
 
-func (p *putOp) prepare(i int, e *Event) {
-	size := recFixed + 64 + len(e.Key) + len(e.Source) + len(e.Lane) + len(e.Head) + len(e.Payload)
-	lane := laneHash(e.Lane)
-	rec := appendRec(make([]byte, 0, size), e, lane)
-	p.events[i] = prepared{e: e, hash: hashKey(e.Key), lane: lane, stream: streamName(e), rec: rec}
-	p.size += len(rec)
+// recBuffers hold the records of a put until it is committed; larger ones than
+// keepRecs bytes are not kept for the next.
+var recBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const keepRecs = 2 << 20
+
+// prepare encodes the records into a buffer, and returns that.
+func (p *putOp) prepare(events []Event, recs []byte) []byte {
+	size := 0
+	for i := range events {
+		size += recSize(&events[i])
+	}
+	recs = slices.Grow(recs, size) // so that no record is moved any more
+	for i := range events {
+		e, at := &events[i], len(recs)
+		lane := laneHash(e.Lane)
+		recs = appendRec(recs, e, lane)
+		p.events[i] = prepared{e: e, hash: hashKey(e.Key), lane: lane, stream: streamName(e), rec: recs[at:len(recs):len(recs)]}
+	}
+	p.size = len(recs)
+	return recs
 }
 
 // refuse answers every event that would have been stored by the transaction that
@@ -97,7 +114,14 @@ func (t *txn) puts(ops []*op) error {
 	} else if _, err := t.sweepRoom(); err != nil {
 		return err
 	}
-	g := &group{t: t, full: full, first: t.num.Next, keys: map[keyHash]int{}, idx: map[uint32][]added{}}
+	events := 0
+	for _, o := range ops {
+		events += len(o.put.events)
+	}
+	g := &group{
+		t: t, full: full, first: t.num.Next, idx: map[uint32][]added{},
+		keys: make(map[keyHash]int, events), added: make([]added, 0, events),
+	}
 	for _, o := range ops {
 		if err := g.add(o.put); err != nil {
 			return err
@@ -298,8 +322,8 @@ func (g *group) meet(st *stream, list []added) {
 	st.scanned = st.tail
 }
 
-// storeKeys logs the keys of the commit under the open slice, and closes the
-// slice when it is full.
+// storeKeys takes the keys of the commit into the open slice, and closes the slice
+// when it is full. They are in memory only: the records have them, or the receipts.
 func (g *group) storeKeys() error {
 	t := g.t
 	sl := t.s.keys.open()
@@ -309,19 +333,6 @@ func (g *group) storeKeys() error {
 		if err := sl.put(t.tx); err != nil {
 			return err
 		}
-	}
-	log, err := t.tx.Bucket(bKlog).CreateBucketIfNotExists(seqKey(sl.first))
-	if err != nil {
-		return err
-	}
-	log.FillPercent = 1
-	v := make([]byte, 0, runEntry*len(g.added))
-	for _, a := range g.added {
-		v = append(v, a.p.hash[:]...)
-		v = binary.BigEndian.AppendUint32(v, uint32(a.seq-g.first))
-	}
-	if err := log.Put(seqKey(g.first), v); err != nil {
-		return err
 	}
 	last := g.added[len(g.added)-1].seq
 	full := len(sl.keys)+len(g.added) >= sliceKeys
@@ -360,7 +371,7 @@ func (t *txn) closeSlice(sl *slice, last Seq) error {
 // sortRuns takes up at open the slices whose runs were not written, and builds
 // the filters of the others.
 func (s *Store) sortRuns() {
-	for _, sl := range slices.Clone(s.keys.logged) { // which shrinks meanwhile
+	for _, sl := range slices.Clone(s.keys.unwritten) { // which shrinks meanwhile
 		if sl.closed {
 			s.sortRun(sl)
 		}
@@ -369,8 +380,7 @@ func (s *Store) sortRuns() {
 }
 
 // sortRun writes the run of a closed slice: sorted beside the writer, so that no
-// commit waits for it. The log holds the keys until then. If it fails, the next
-// open tries again.
+// commit waits for it. If it fails, the next open tries again.
 func (s *Store) sortRun(sl *slice) {
 	s.wg.Go(func() {
 		run, filter := buildRun(sl.first, sl.keys)
@@ -379,7 +389,7 @@ func (s *Store) sortRun(sl *slice) {
 			return t.putRun(sl, run, filter)
 		})
 		if err != nil {
-			s.log.Warn("key run not written; its log stays", "seq", uint64(sl.first), "err", err)
+			s.log.Warn("key run not written; the keys stay in memory", "seq", uint64(sl.first), "err", err)
 			return
 		}
 		s.filterRuns()
@@ -393,10 +403,7 @@ func (s *Store) filterRuns() {
 }
 
 func (t *txn) putRun(sl *slice, run []byte, f keyFilter) error {
-	if err := t.tx.Bucket(bKrun).Put(seqKey(sl.first), run); err != nil {
-		return err
-	}
-	if err := deleteNested(t.tx.Bucket(bKlog), sl.first); err != nil {
+	if err := putRun(t.tx.Bucket(bKrun), sl.first, run); err != nil {
 		return err
 	}
 	edited := *sl

@@ -220,10 +220,8 @@ func (c *checker) keys() {
 			}
 			continue
 		}
-		run := c.tx.Bucket(bKrun).Get(seqKey(sl.first))
-		for ; len(run) >= runEntry; run = run[runEntry:] {
-			seq, _ := searchRun(run[:runEntry], sl.first, keyHash(run))
-			known(seq)
+		if err := eachOfRun(c.tx.Bucket(bKrun), sl.first, func(_ keyHash, seq Seq) { known(seq) }); err != nil {
+			c.add("layout", "%v", err)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	formatVersion  = 1
+	formatVersion  = 2 // 1 was never released
 	recVersion     = 1
 	receiptVersion = 1
 	jsonVersion    = 1
@@ -69,6 +69,19 @@ func microTime(us int64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(us).UTC()
+}
+
+// recSize is no less than the bytes of an event's record.
+func recSize(e *Event) int {
+	size := recFixed + len(e.Digest) + 8 + 2*binary.MaxVarintLen64
+	for _, v := range [...]int{len(e.Key), len(e.Source), len(e.Lane), len(e.Head), len(e.Payload)} {
+		size += binary.MaxVarintLen32 + v
+	}
+	size += binary.MaxVarintLen32
+	for _, k := range e.After {
+		size += binary.MaxVarintLen32 + len(k)
+	}
+	return size
 }
 
 // appendRec encodes an event; sealRec completes it in place.
@@ -172,6 +185,23 @@ func decodeRec(v []byte) (h recHeader, err error) {
 	if crc32.Checksum(v[recTimesAt:], castagnoli) != binary.BigEndian.Uint32(v[recCRCAt:]) {
 		return h, fmt.Errorf("record: checksum: %w", errDecode)
 	}
+	h, ok := parseRec(v)
+	if !ok {
+		return h, fmt.Errorf("record: %w", errDecode)
+	}
+	return h, nil
+}
+
+// recKey is a record's key, also of one whose checksum is wrong; nil if none can be read.
+func recKey(v []byte) []byte {
+	if len(v) < recFixed {
+		return nil
+	}
+	h, _ := parseRec(v)
+	return h.key
+}
+
+func parseRec(v []byte) (h recHeader, ok bool) {
 	r := reader{b: v[recTimesAt:]}
 	h.accepted = int64(r.u64())
 	h.work = time.Duration(r.u64())
@@ -184,10 +214,7 @@ func decodeRec(v []byte) (h recHeader, err error) {
 		h.after = append(h.after, r.string())
 	}
 	h.head, h.payload = r.bytes(), r.bytes()
-	if r.bad {
-		return h, fmt.Errorf("record: %w", errDecode)
-	}
-	return h, nil
+	return h, !r.bad
 }
 
 // recNames reads route and lane of a record that can't be decoded otherwise.

@@ -48,6 +48,7 @@ func (s *Store) status(tx *bolt.Tx) (Status, error) {
 	st.Bytes, st.FreeBytes = s.fileUse(tx)
 	st.Commits = s.commits.Load()
 	st.Syncs = 2*st.Commits + s.growths.Load()
+	st.Written = s.written.Load()
 	if s.disk != nil {
 		st.Disk = s.disk.state()
 	}
@@ -56,7 +57,7 @@ func (s *Store) status(tx *bolt.Tx) (Status, error) {
 
 // waiting returns the blocked and the overdue rows.
 func (r *reading) waiting() ([]stuckRow, error) {
-	rows, err := r.stuckRows("")
+	rows, err := r.stuckRows("", &reach{bound: overdueBound})
 	if err != nil {
 		return nil, err
 	}

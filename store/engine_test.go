@@ -135,7 +135,8 @@ func TestOpen_RefusesDamagedFiles(t *testing.T) {
 		{"both meta pages torn", func(t *testing.T, p string) { scribble(t, p, 0, 8192) }, "no whole meta page"},
 		{"a page without its content", emptyPages, "damaged"},
 		{"a directory in its place", func(t *testing.T, p string) { remove(t, p); mkdir(t, p) }, "regular file"},
-		{"of a newer format", newerFormat, "newer format"},
+		{"of a newer format", ofFormat(formatVersion + 1), "newer format"},
+		{"of an older format", ofFormat(formatVersion - 1), "never released"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "outbox.db")
@@ -269,15 +270,17 @@ func scribble(t *testing.T, p string, at int64, n int) {
 	}
 }
 
-func newerFormat(t *testing.T, path string) {
-	t.Helper()
-	db, err := bolt.Open(path, 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bMeta).Put(kFormat, []byte{formatVersion + 1}) })
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
+func ofFormat(version byte) func(t *testing.T, path string) {
+	return func(t *testing.T, path string) {
+		t.Helper()
+		db, err := bolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bMeta).Put(kFormat, []byte{version}) })
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -373,6 +376,20 @@ func TestKeys_KnownThroughSlicesRunsAndCrashes(t *testing.T) {
 	crash(t, s)
 	s = openAt(t, path, Options{})
 	known(s, "after a crash")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, path, Options{})
+	known(s, "after a close")
+	if putKeys(t, s, "one more")[0].Duplicate {
+		t.Fatal("a new key was taken for a known one")
+	}
+	crash(t, s)
+	s = openAt(t, path, Options{})
+	known(s, "after a close and a crash")
+	if !putKeys(t, s, "one more")[0].Duplicate {
+		t.Fatal("what was put since the close was forgotten")
+	}
 	if r, err := s.Put(t.Context(), []Event{{Key: all[3], Digest: Digest{2}, Route: contactRoute}}, PutOptions{}); err != nil || !errors.Is(r[0].Err, ErrKeyReused) {
 		t.Fatalf("another payload = %+v, %v, want ErrKeyReused", r, err)
 	}
@@ -380,6 +397,53 @@ func TestKeys_KnownThroughSlicesRunsAndCrashes(t *testing.T) {
 		t.Fatal("an unknown key was taken for a known one")
 	}
 	mustCheck(t, s)
+}
+
+// A key in the newest slice is known by the receipt once its event was delivered.
+func TestKeys_OfDeliveredEventsStayKnown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	s := openAt(t, path, Options{})
+	putKeys(t, s, "a", "b")
+	term, err := s.Hold(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, claimed, err := s.Claim(t.Context(), term, "attempt", ClaimSpec{Route: contactRoute, Kind: KindBulk, MaxRecords: 1, MaxBytes: 1 << 20})
+	if err != nil || len(claimed) != 1 {
+		t.Fatalf("claim: %d events, %v", len(claimed), err)
+	}
+	o := Outcome{Seq: claimed[0].Seq, Verdict: Deliver, ID: "0035e00000Kp7QaAAJ"}
+	if err := s.Settle(t.Context(), term, "attempt", Settlement{Outcomes: []Outcome{o}}); err != nil {
+		t.Fatal(err)
+	}
+	crash(t, s)
+	s = openAt(t, path, Options{})
+	if got := putKeys(t, s, "a")[0]; !got.Duplicate || got.State != Delivered {
+		t.Errorf("the delivered key again = %+v, want a duplicate that is delivered", got)
+	}
+	mustCheck(t, s)
+}
+
+// The key of an event whose record went bad stays known, whoever reads the keys anew.
+func TestKeys_OfABadRecordStayKnown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	s := openAt(t, path, Options{})
+	putKeys(t, s, "good", "bad")
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		v := bytes.Clone(tx.Bucket(bRec).Get(seqKey(2)))
+		v[len(v)-1] ^= 1
+		return tx.Bucket(bRec).Put(seqKey(2), v)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	crash(t, s)
+	s = openAt(t, path, Options{})
+	for _, key := range []string{"good", "bad"} {
+		if seq, ok := s.keys.lookup(nil, hashKey(key)); !ok || seq == 0 {
+			t.Errorf("key %q is not known", key)
+		}
+	}
 }
 
 // A record that went bad on its way keeps no start from going on with the others
@@ -470,6 +534,10 @@ func TestStatus_CountsCommitsAndSyncs(t *testing.T) {
 	}
 	if commits != 2 || syncs != want {
 		t.Errorf("%d commits and %d syncs, want 2 and %d", commits, syncs, want)
+	}
+	page := int64(os.Getpagesize())
+	if n := after.Written - before.Written; n < 4*page || n > 20*page || n%page != 0 {
+		t.Errorf("%d bytes were written, want some pages for each of two commits", n)
 	}
 }
 

@@ -13,10 +13,14 @@ import (
 
 // Bounds of one Sweep, which is called again while there is more.
 const (
-	sweepStep    = 500
-	keepAttempts = 10_000 // recent attempts beside the unfinished ones
-	saveEvery    = 10 * time.Second
+	sweepStep = 500
+	saveEvery = 10 * time.Second // the clock
+	tidyEvery = 10 * time.Second // the attempts
 )
+
+// keepAttempts is how many recent attempts are kept beside the unfinished ones; a
+// test makes them few.
+var keepAttempts = 10_000
 
 // Sweep does what time asks for: ends holds, fails what has expired, forgets
 // receipts and outcomes past the dedup window, and saves the store's clock. Its
@@ -35,6 +39,7 @@ func (s *Store) Sweep(ctx context.Context, term Term) (more bool, err error) {
 		{"close a slice", (*txn).sweepOpen},
 		{"forget receipts", (*txn).sweepSlice},
 		{"look whether there is room again", (*txn).sweepRoom},
+		{"forget attempts", (*txn).sweepAttempts},
 		{"save the clock", (*txn).sweepClock},
 	}
 	for _, x := range steps {
@@ -173,14 +178,17 @@ func (t *txn) sweepDue() (bool, error) {
 }
 
 // spill sets followers aside on disk that wait for something on disk, where they
-// fill a stream's window: others behind them get their turn.
+// fill a stream's window: others behind them get their turn. The same goes for
+// those that all others have left far behind: they would hold the low mark, and
+// with it the index of everything since.
 func (t *txn) spill() (bool, error) {
 	s, spilled := t.s, map[*entry]bool{}
 	for _, st := range s.win.order {
-		if st.live < windowSize*3/4 {
-			continue
-		}
+		crowded := st.live >= windowSize*3/4
 		for _, e := range st.entries {
+			if !crowded && st.scanned-e.seq < Seq(windowSize) {
+				break
+			}
 			if len(spilled) == sweepStep {
 				return true, nil
 			}
@@ -288,10 +296,10 @@ func (t *txn) forget(sl *slice) error {
 	}
 	if len(keep) == 0 {
 		t.post = append(t.post, func() { t.s.keys.drop(sl) })
-		return errors.Join(t.tx.Bucket(bKrun).Delete(seqKey(sl.first)), t.tx.Bucket(bSlice).Delete(seqKey(sl.first)))
+		return errors.Join(deleteNested(t.tx.Bucket(bKrun), sl.first), t.tx.Bucket(bSlice).Delete(seqKey(sl.first)))
 	}
 	run, _ := buildRun(sl.first, keep) // its filter may say perhaps of those that left
-	if err := t.tx.Bucket(bKrun).Put(seqKey(sl.first), run); err != nil {
+	if err := putRun(t.tx.Bucket(bKrun), sl.first, run); err != nil {
 		return err
 	}
 	edited := *sl
@@ -313,12 +321,13 @@ func (t *txn) kept(sl *slice) (keep map[keyHash]Seq, waited map[Seq][]byte, err 
 		}
 	}
 	// Unreadable records are found by their place in the run.
-	run := t.tx.Bucket(bKrun).Get(seqKey(sl.first))
-	for ; len(run) >= runEntry; run = run[runEntry:] {
-		seq := sl.first + Seq(binary.BigEndian.Uint32(run[16:]))
+	err = eachOfRun(t.tx.Bucket(bKrun), sl.first, func(h keyHash, seq Seq) {
 		if live[seq] {
-			keep[keyHash(run)] = seq
+			keep[h] = seq
 		}
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	receipts := t.tx.Bucket(bReceipt).Bucket(seqKey(sl.first))
 	if receipts == nil || !t.waitUsed {
@@ -358,13 +367,18 @@ func (t *txn) keepReceipts(first Seq, waited map[Seq][]byte) error {
 	return nil
 }
 
-// sweepClock saves the store's clock now and then, and drops attempts that are
-// no longer recent.
+// sweepClock saves the store's clock now and then, where no other commit does.
 func (t *txn) sweepClock() (bool, error) {
-	if t.now-t.num.Clock < saveEvery {
+	t.changed = t.now-t.num.Clock >= saveEvery
+	return false, nil
+}
+
+// sweepAttempts drops attempts that are no longer recent. It passes over those
+// that are, so it looks for others only now and then.
+func (t *txn) sweepAttempts() (bool, error) {
+	if t.now < t.s.tidyAt {
 		return false, nil
 	}
-	t.changed = true
 	b := t.tx.Bucket(bAttempt)
 	var keys [][]byte
 	c := b.Cursor()
@@ -375,9 +389,14 @@ func (t *txn) sweepClock() (bool, error) {
 		}
 	}
 	for _, k := range keys {
+		t.changed = true
 		if err := b.Delete(k); err != nil {
 			return false, err
 		}
 	}
+	if len(keys) == sweepStep {
+		return true, nil
+	}
+	t.s.tidyAt = t.now + tidyEvery
 	return false, nil
 }

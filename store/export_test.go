@@ -13,6 +13,14 @@ func SetWindowForTest(window, fill, due, few int) (restore func()) {
 	return func() { windowSize, fillStep, dueStep, fewEntries = w, f, d, e }
 }
 
+// KeepAttemptsForTest keeps so many recent attempts until the returned function
+// is called.
+func KeepAttemptsForTest(n int) (restore func()) {
+	was := keepAttempts
+	keepAttempts = n
+	return func() { keepAttempts = was }
+}
+
 // DBForTest is the database below a store.
 func DBForTest(s *Store) *bolt.DB { return s.db }
 
@@ -45,4 +53,10 @@ func LookForTest(o *Options, opened func(*bolt.DB) error, rewritten func(pages [
 // SkipMetaRewriteForTest is a start without its rule: the meta pages stay as they are.
 func SkipMetaRewriteForTest(o *Options) {
 	o.writeMeta = func(*os.File, []byte) error { return nil }
+}
+
+// AbandonForTest ends a store as a killed process does: nothing more is written.
+func AbandonForTest(s *Store) {
+	s.opts.ReadOnly = true // nothing to be closed in order
+	_ = s.Close()
 }

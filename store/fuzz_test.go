@@ -197,17 +197,14 @@ func FuzzKeyRun(f *testing.F) {
 	})
 }
 
-func TestLoadKeys_RefusesACutRun(t *testing.T) {
+func TestRun_RefusesACutPart(t *testing.T) {
 	s := openAt(t, filepath.Join(t.TempDir(), "outbox.db"), Options{})
 	err := s.db.Update(func(tx *bolt.Tx) error {
-		if err := tx.Bucket(bSlice).Put(seqKey(1), encodeJSON(sliceRec{Last: 2, Run: true})); err != nil {
+		if err := putRun(tx.Bucket(bKrun), 1, make([]byte, 2*runEntry-1)); err != nil {
 			return err
 		}
-		if err := tx.Bucket(bKrun).Put(seqKey(1), make([]byte, 2*runEntry-1)); err != nil {
-			return err
-		}
-		if _, err := loadKeys(tx, 3); !errors.Is(err, errDecode) {
-			t.Errorf("loadKeys: %v", err)
+		if err := eachOfRun(tx.Bucket(bKrun), 1, func(keyHash, Seq) {}); !errors.Is(err, errDecode) {
+			t.Errorf("eachOfRun = %v; want errDecode", err)
 		}
 		return errStop
 	})

@@ -1,13 +1,11 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math/bits"
 	"slices"
 	"sort"
 	"time"
@@ -32,9 +30,9 @@ const (
 )
 
 // slice is a range of seqs whose keys and receipts leave together. Its keys
-// are in memory, logged by commit, until it is closed and they are written as
-// one sorted run, which a filter in memory stands before. Random keys so cost a
-// lookup and no page of their own.
+// are in memory, and on disk in its records and receipts alone, until it is closed
+// and they are written as one sorted run, which a filter in memory stands before.
+// Random keys so cost a lookup and no page of their own.
 type slice struct {
 	first, last Seq
 	opened      time.Duration // store time
@@ -65,9 +63,9 @@ func (s *slice) put(tx *bolt.Tx) error {
 // keyIndex answers which event has a key. Only the writer changes it; readers
 // hold the store's lock.
 type keyIndex struct {
-	slices []*slice    // by first seq; the last one is open
-	logged []*slice    // of these, those whose keys are in memory
-	groups []*runGroup // the others, by first seq
+	slices    []*slice    // by first seq; the last one is open
+	unwritten []*slice    // of these, those whose keys are in memory
+	groups    []*runGroup // the others, by first seq
 }
 
 // runGroup is neighbours whose runs share a filter: what asks for a new key
@@ -96,7 +94,7 @@ func (x *keyIndex) of(s Seq) *slice {
 
 // lookup finds the event of a key, newest slices first.
 func (x *keyIndex) lookup(tx *bolt.Tx, h keyHash) (Seq, bool) {
-	for _, sl := range slices.Backward(x.logged) {
+	for _, sl := range slices.Backward(x.unwritten) {
 		if s, ok := sl.keys[h]; ok {
 			return s, true
 		}
@@ -106,7 +104,7 @@ func (x *keyIndex) lookup(tx *bolt.Tx, h keyHash) (Seq, bool) {
 			continue
 		}
 		for _, sl := range slices.Backward(g.slices) {
-			if s, ok := searchRun(tx.Bucket(bKrun).Get(seqKey(sl.first)), sl.first, h); ok {
+			if s, ok := findInRun(tx.Bucket(bKrun), sl.first, h); ok {
 				return s, true
 			}
 		}
@@ -118,7 +116,7 @@ func (x *keyIndex) lookup(tx *bolt.Tx, h keyHash) (Seq, bool) {
 func (x *keyIndex) add(sl *slice) {
 	x.slices = append(x.slices, sl)
 	if sl.keys != nil {
-		x.logged = append(x.logged, sl)
+		x.unwritten = append(x.unwritten, sl)
 		return
 	}
 	x.groups = append(x.groups, &runGroup{slices: []*slice{sl}})
@@ -127,14 +125,14 @@ func (x *keyIndex) add(sl *slice) {
 // written says that a slice's run is on disk, and what its filter is.
 func (x *keyIndex) written(sl *slice, f keyFilter) {
 	sl.keys = nil
-	x.logged = without(x.logged, sl)
+	x.unwritten = without(x.unwritten, sl)
 	at, _ := slices.BinarySearchFunc(x.groups, sl.first, func(g *runGroup, s Seq) int { return cmp.Compare(g.slices[0].first, s) })
 	x.groups = slices.Insert(x.groups, at, &runGroup{slices: []*slice{sl}, filter: f})
 }
 
 // drop forgets a slice and its keys.
 func (x *keyIndex) drop(sl *slice) {
-	x.slices, x.logged = without(x.slices, sl), without(x.logged, sl)
+	x.slices, x.unwritten = without(x.slices, sl), without(x.unwritten, sl)
 	for _, g := range x.groups {
 		g.slices = without(g.slices, sl)
 	}
@@ -183,26 +181,6 @@ func (x *keyIndex) join(list []*slice, f keyFilter) {
 	slices.SortFunc(x.groups, func(a, b *runGroup) int { return cmp.Compare(a.slices[0].first, b.slices[0].first) })
 }
 
-// searchRun looks a key up in a sorted run. Keys are hashes, so where one stands
-// is known to within some dozens; from there the steps double.
-func searchRun(run []byte, first Seq, h keyHash) (Seq, bool) {
-	n := len(run) / runEntry
-	less := func(i int) bool { return bytes.Compare(run[i*runEntry:i*runEntry+16], h[:]) < 0 }
-	guess, _ := bits.Mul64(binary.BigEndian.Uint64(h[:8]), uint64(n))
-	lo, hi := int(guess), int(guess)
-	for step := 64; lo > 0 && !less(lo-1); step *= 2 {
-		hi, lo = lo, max(lo-step, 0)
-	}
-	for step := 64; hi < n && less(hi); step *= 2 {
-		lo, hi = hi, min(hi+step, n)
-	}
-	i := lo + sort.Search(hi-lo, func(i int) bool { return !less(lo + i) })
-	if i == n || !bytes.Equal(run[i*runEntry:i*runEntry+16], h[:]) {
-		return 0, false
-	}
-	return first + Seq(binary.BigEndian.Uint32(run[i*runEntry+16:])), true
-}
-
 // buildRun sorts keys into a run and its filter.
 func buildRun(first Seq, keys map[keyHash]Seq) (run []byte, f keyFilter) {
 	type entry struct {
@@ -227,9 +205,9 @@ func buildRun(first Seq, keys map[keyHash]Seq) (run []byte, f keyFilter) {
 	return run, f
 }
 
-// loadKeys rebuilds the index from disk: maps from the logs of slices that have
-// no run yet. The filters before the runs come later, from buildFilters.
-func loadKeys(tx *bolt.Tx, next Seq) (*keyIndex, error) {
+// loadKeys rebuilds the index from disk. The filters before the runs come later,
+// from buildFilters.
+func loadKeys(tx *bolt.Tx, num numbers) (*keyIndex, error) {
 	x := &keyIndex{}
 	err := tx.Bucket(bSlice).ForEach(func(k, v []byte) error {
 		var rec sliceRec
@@ -244,14 +222,12 @@ func loadKeys(tx *bolt.Tx, next Seq) (*keyIndex, error) {
 			sl.tally = map[uint32]Counts{}
 		}
 		if !sl.closed {
-			sl.last = max(next-1, sl.first-1)
+			sl.last = max(num.Next-1, sl.first-1)
 		}
 		if !rec.Run {
-			if err := sl.loadLog(tx); err != nil {
+			if err := sl.load(tx, num.Clean); err != nil {
 				return err
 			}
-		} else if len(tx.Bucket(bKrun).Get(k))%runEntry != 0 {
-			return fmt.Errorf("keys of slice %d: %w", seqOf(k), errDecode)
 		}
 		x.add(sl)
 		return nil
@@ -259,21 +235,59 @@ func loadKeys(tx *bolt.Tx, next Seq) (*keyIndex, error) {
 	return x, err
 }
 
-func (s *slice) loadLog(tx *bolt.Tx) error {
+// load reads the keys of a slice that has no run: after a clean close from what
+// that has left, else from the events themselves.
+func (s *slice) load(tx *bolt.Tx, clean bool) error {
 	s.keys = map[keyHash]Seq{}
-	log := tx.Bucket(bKlog).Bucket(seqKey(s.first))
-	if log == nil {
+	if left := tx.Bucket(bKlog); clean && left.Bucket(seqKey(s.first)) != nil {
+		return eachOfRun(left, s.first, func(h keyHash, seq Seq) { s.keys[h] = seq })
+	}
+	c := tx.Bucket(bRec).Cursor()
+	for k, v := c.Seek(seqKey(s.first)); k != nil && seqOf(k) <= s.last; k, v = c.Next() {
+		// Of one that can't be decoded the key may still be read.
+		if key := recKey(v); len(key) > 0 {
+			s.keys[hashKey(string(key))] = seqOf(k)
+		}
+	}
+	receipts := tx.Bucket(bReceipt).Bucket(seqKey(s.first))
+	if receipts == nil {
 		return nil
 	}
-	return log.ForEach(func(k, v []byte) error {
-		if len(v)%runEntry != 0 {
-			return fmt.Errorf("key log of %d: %w", seqOf(k), errDecode)
-		}
-		for first := seqOf(k); len(v) > 0; v = v[runEntry:] {
-			s.keys[keyHash(v)] = first + Seq(binary.BigEndian.Uint32(v[16:]))
+	return receipts.ForEach(func(k, v []byte) error {
+		if r, _ := decodeReceipt(v); len(r.key) > 0 { // check tells of what can't be decoded
+			s.keys[hashKey(string(r.key))] = seqOf(k)
 		}
 		return nil
 	})
+}
+
+// leaveKeys writes the keys that are only in memory, at a clean close.
+func (x *keyIndex) leaveKeys(tx *bolt.Tx) error {
+	for _, sl := range x.unwritten {
+		run, _ := buildRun(sl.first, sl.keys)
+		if err := putRun(tx.Bucket(bKlog), sl.first, run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leftBytes is about what leaveKeys writes.
+func (x *keyIndex) leftBytes() (n int64) {
+	for _, sl := range x.unwritten {
+		n += 2 * int64(len(sl.keys)) * runEntry
+	}
+	return n
+}
+
+// dropLeft removes what a clean close has left: it is true until the first put.
+func (x *keyIndex) dropLeft(tx *bolt.Tx) error {
+	for _, sl := range x.unwritten {
+		if err := deleteNested(tx.Bucket(bKlog), sl.first); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // buildFilters builds, beside the writer, the filters that runs want. Without
@@ -307,30 +321,23 @@ func (s *Store) buildFilters() error {
 // was rewritten meanwhile has lost keys and got none, one that is gone has none.
 func (s *Store) filterOf(list []*slice) (f keyFilter, err error) {
 	keys := 0
-	err = s.eachRun(list, func(run []byte) { keys += len(run) / runEntry })
+	err = s.eachKey(list, func(keyHash, Seq) { keys++ })
 	if err != nil {
 		return nil, err
 	}
 	f = newKeyFilter(keys)
-	err = s.eachRun(list, func(run []byte) {
-		for ; len(run) >= runEntry; run = run[runEntry:] {
-			f.add(keyHash(run))
-		}
-	})
+	err = s.eachKey(list, func(h keyHash, _ Seq) { f.add(h) })
 	return f, err
 }
 
-func (s *Store) eachRun(list []*slice, f func(run []byte)) error {
+func (s *Store) eachKey(list []*slice, f func(keyHash, Seq)) error {
 	for _, sl := range list {
 		select {
 		case <-s.stop:
 			return ErrClosed
 		default:
 		}
-		err := s.db.View(func(tx *bolt.Tx) error {
-			f(tx.Bucket(bKrun).Get(seqKey(sl.first)))
-			return nil
-		})
+		err := s.db.View(func(tx *bolt.Tx) error { return eachOfRun(tx.Bucket(bKrun), sl.first, f) })
 		if err != nil {
 			return err
 		}

@@ -26,14 +26,14 @@ func runsOf(t testing.TB, s *Store, count, n int) {
 				keys[testKey(seq)] = seq
 			}
 			run, _ := buildRun(first, keys)
-			if err := tx.Bucket(bKrun).Put(seqKey(first), run); err != nil {
+			if err := putRun(tx.Bucket(bKrun), first, run); err != nil {
 				return err
 			}
 			if err := tx.Bucket(bSlice).Put(seqKey(first), encodeJSON(sliceRec{Last: first + Seq(n) - 1, Run: true})); err != nil {
 				return err
 			}
 		}
-		s.keys, err = loadKeys(tx, Seq(1+count*n))
+		s.keys, err = loadKeys(tx, numbers{Next: Seq(1 + count*n)})
 		return err
 	})
 	if err != nil {

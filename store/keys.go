@@ -16,7 +16,7 @@ import (
 //	count    object                  one u64 a state                whatever changes a state
 //	rec      seq                     header and payload             Put; deleted when terminal
 //	idx      stream u32, first seq   seq, route, lane, size, …      Put; deleted below low
-//	klog     first seq of a commit   key hashes                     Put; deleted with its run
+//	klog     first seq of the slice  bucket like one of krun's      Close; deleted at the next Open
 //	slice    first seq               JSON: bounds, ends, tally      Put, Settle, Sweep
 //	krun     first seq of the slice  sorted key hashes with seqs    Sweep
 //	receipt  slice's first seq →     bucket of seq → receipt        Settle; dropped whole

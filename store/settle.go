@@ -513,23 +513,23 @@ func (t *txn) wakeWaiters(key []byte) error {
 const lowStep = 64
 
 // moveLows moves the streams' low marks up to where memory says that everything
-// is settled or set aside, and deletes the index below.
+// is settled or set aside, and deletes the index below: a mark that moved far
+// leaves some of it to the next calls.
 func (t *txn) moveLows() error {
 	s := t.s
 	for _, st := range s.win.order {
-		low := st.lowMark()
-		if low <= st.low {
-			continue
-		}
-		if err := t.tx.Bucket(bLow).Put(u32key(st.id), seqKey(low)); err != nil {
-			return err
-		}
-		n := 0
+		low, n := max(st.lowMark(), st.low), 0
 		for n < len(st.spans) && n < lowStep && st.spans[n].last < low {
 			if err := t.tx.Bucket(bIdx).Delete(idxKey(st.id, st.spans[n].first)); err != nil {
 				return err
 			}
 			n++
+		}
+		if n == 0 && low == st.low {
+			continue
+		}
+		if err := t.tx.Bucket(bLow).Put(u32key(st.id), seqKey(low)); err != nil {
+			return err
 		}
 		t.changed = true
 		t.post = append(t.post, func() { st.low, st.spans = low, st.spans[n:] })

@@ -82,7 +82,11 @@ var networkFS = map[int64]string{
 	0x5346414f: "afs", 0x00c36400: "ceph", 0x0bd00bd0: "lustre", 0x01161970: "gfs2", 0x7461636f: "ocfs2",
 }
 
-func refuseNetworkFS(dir string) error {
+func (s *Store) refuseNetworkFS() error {
+	if s.opts.AllowNetworkFS {
+		return nil
+	}
+	dir := filepath.Dir(s.path)
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
@@ -96,7 +100,7 @@ func refuseNetworkFS(dir string) error {
 // prepareFile makes a new store or readies an existing one for bbolt, and
 // returns its length.
 func (s *Store) prepareFile() (int64, error) {
-	if err := removeCopies(s.path); err != nil {
+	if err := errors.Join(removeCopies(s.path), removeFile(s.copyPath())); err != nil {
 		return 0, err
 	}
 	fi, err := os.Stat(s.path)
@@ -120,7 +124,7 @@ func (s *Store) prepareFile() (int64, error) {
 // a crash leaves a whole store or none.
 func (s *Store) create() (int64, error) {
 	tmp := s.path + ".new"
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeFile(tmp); err != nil {
 		return 0, err
 	}
 	db, err := bolt.Open(tmp, 0o600, &bolt.Options{NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
@@ -197,7 +201,7 @@ func (s *Store) startGeneration() error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(putNumbers(tx, num), tx.Bucket(bMeta).Put(kFacts, v))
+		return errors.Join(s.keys.dropLeft(tx), putNumbers(tx, num), tx.Bucket(bMeta).Put(kFacts, v))
 	})
 	if err != nil {
 		return err

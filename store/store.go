@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -36,8 +35,10 @@ type Options struct {
 	Monotonic      func() time.Duration // nil: since the call of Open
 
 	// The ways to the disk that tests look at, or bar.
-	openBolt  func(path string, mode os.FileMode, o *bolt.Options) (*bolt.DB, error)
-	writeMeta func(f *os.File, pages []byte) error
+	openBolt    func(path string, mode os.FileMode, o *bolt.Options) (*bolt.DB, error)
+	writeMeta   func(f *os.File, pages []byte) error
+	rename      func(from, to string) error
+	compactOver int64 // see the constant
 }
 
 func (o *Options) defaults() error {
@@ -54,6 +55,10 @@ func (o *Options) defaults() error {
 	if o.writeMeta == nil {
 		o.writeMeta = writeMeta
 	}
+	if o.rename == nil {
+		o.rename = os.Rename
+	}
+	setDefault(&o.compactOver, compactOver)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -110,8 +115,10 @@ type Store struct {
 	applied  int   // id of the newest transaction that memory follows
 
 	commits, growths atomic.Int64 // since Open
+	written          atomic.Int64 // bytes, the same
 
-	win     *window // the writer's alone
+	win     *window       // the writer's alone
+	tidyAt  time.Duration // store time of the next look at old attempts; the writer's alone
 	term    atomic.Uint64
 	ready   chan struct{}
 	watchMu sync.Mutex
@@ -155,15 +162,10 @@ func open(path string, o Options) (_ *Store, err error) {
 		busy: map[uint64]Seq{}, attempts: map[AttemptID]*attempt{},
 		win: newWindow(), ready: make(chan struct{}, 1), watch: make(chan struct{}),
 	}
-	if !o.AllowNetworkFS {
-		if err := refuseNetworkFS(filepath.Dir(path)); err != nil {
-			return nil, err
-		}
-	}
 	if o.ReadOnly {
 		return s.openReadOnly()
 	}
-	if s.lock, err = lockStore(path); err != nil {
+	if err := s.lockFolder(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -189,7 +191,19 @@ func open(path string, o Options) (_ *Store, err error) {
 	return s, nil
 }
 
+// lockFolder keeps other processes away from the store.
+func (s *Store) lockFolder() (err error) {
+	if err := s.refuseNetworkFS(); err != nil {
+		return err
+	}
+	s.lock, err = lockStore(s.path)
+	return err
+}
+
 func (s *Store) openReadOnly() (_ *Store, err error) {
+	if err := s.refuseNetworkFS(); err != nil {
+		return nil, err
+	}
 	defer damaged(&err)
 	db, err := bolt.Open(s.path, 0o600, &bolt.Options{ReadOnly: true, Timeout: lockPatience, OpenFile: openExisting})
 	if errors.Is(err, berrors.ErrTimeout) {
@@ -227,11 +241,21 @@ func openExisting(name string, flag int, mode os.FileMode) (*os.File, error) {
 }
 
 // openFile opens bbolt after the checks that must come before it.
-func (s *Store) openFile() (err error) {
+func (s *Store) openFile() error {
 	size, err := s.prepareFile()
 	if err != nil {
 		return err
 	}
+	if err := s.openBolt(size); err != nil {
+		return err
+	}
+	if err := s.compactAtStart(); err != nil {
+		return err
+	}
+	return s.fillHoles()
+}
+
+func (s *Store) openBolt(size int64) (err error) {
 	defer damaged(&err)
 	s.db, err = s.opts.openBolt(s.path, 0o600, s.boltOptions(size))
 	if errors.Is(err, berrors.ErrTimeout) {
@@ -241,7 +265,7 @@ func (s *Store) openFile() (err error) {
 		return err
 	}
 	s.setLength(size)
-	return s.fillHoles()
+	return nil
 }
 
 func (s *Store) boltOptions(size int64) *bolt.Options {
@@ -255,13 +279,10 @@ func (s *Store) boltOptions(size int64) *bolt.Options {
 // load reads what is kept in memory.
 func (s *Store) load(tx *bolt.Tx) (err error) {
 	defer damaged(&err)
+	if err := checkFormat(tx); err != nil {
+		return err
+	}
 	meta := tx.Bucket(bMeta)
-	if meta == nil {
-		return errors.New("not an outbox: no meta bucket")
-	}
-	if v := meta.Get(kFormat); len(v) != 1 || v[0] > formatVersion {
-		return fmt.Errorf("%w: format %v, this program knows %d; use a newer outboxd", ErrNewer, v, formatVersion)
-	}
 	if err := json.Unmarshal(meta.Get(kState), &s.num); err != nil {
 		return fmt.Errorf("meta state: %w", err)
 	}
@@ -272,13 +293,28 @@ func (s *Store) load(tx *bolt.Tx) (err error) {
 	if err := s.loadNames(tx); err != nil {
 		return err
 	}
-	if s.keys, err = loadKeys(tx, s.num.Next); err != nil {
+	if s.keys, err = loadKeys(tx, s.num); err != nil {
 		return err
 	}
 	if err := s.loadAttempts(tx); err != nil {
 		return err
 	}
 	s.lookAhead(tx)
+	return nil
+}
+
+// checkFormat refuses what this program does not know.
+func checkFormat(tx *bolt.Tx) error {
+	meta := tx.Bucket(bMeta)
+	if meta == nil {
+		return errors.New("not an outbox: no meta bucket")
+	}
+	switch v := meta.Get(kFormat); {
+	case len(v) != 1 || v[0] > formatVersion:
+		return fmt.Errorf("%w: format %v, this program knows %d; use a newer outboxd", ErrNewer, v, formatVersion)
+	case v[0] < formatVersion:
+		return fmt.Errorf("format %d is of a version that was never released, this program knows %d; drain the outbox with the program that made it", v[0], formatVersion)
+	}
 	return nil
 }
 
@@ -351,7 +387,9 @@ func (s *Store) commitClean() error {
 	}
 	st := s.db.Stats()
 	s.db.NoFreelistSync = false
-	err := s.updateAlone(8*int64(st.FreePageN+st.PendingPageN), clean)
+	err := s.updateAlone(8*int64(st.FreePageN+st.PendingPageN)+s.keys.leftBytes(), func(tx *bolt.Tx) error {
+		return errors.Join(s.keys.leaveKeys(tx), clean(tx))
+	})
 	if errors.Is(err, ErrFull) {
 		s.log.Info("closed without the list of free pages; the next start reads the whole file", "err", err)
 		s.db.NoFreelistSync = true

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -146,9 +147,14 @@ type stuckRow struct {
 	source string
 }
 
+// overdueBound is how many of the oldest records one question for overdue events
+// looks at. They may be all of a backlog, which nobody can count while he waits.
+const overdueBound = 4096
+
 // stuckRows finds every stuck event, in order of seq. It follows the number of
-// exceptions; overdue ones are found by going through the oldest records.
-func (r *reading) stuckRows(want Reason) ([]stuckRow, error) {
+// exceptions; overdue ones are found by going through the oldest records, as far
+// as a reach goes.
+func (r *reading) stuckRows(want Reason, reach *reach) ([]stuckRow, error) {
 	var rows []stuckRow
 	lanes := map[uint64]Seq{}
 	err := r.tx.Bucket(bStuck).ForEach(func(k, v []byte) error {
@@ -173,7 +179,7 @@ func (r *reading) stuckRows(want Reason) ([]stuckRow, error) {
 		rows = append(rows, r.blockedRows(lanes)...)
 	}
 	if want == "" || want == ReasonOverdue {
-		rows = append(rows, r.overdueRows(rows)...)
+		rows = append(rows, r.overdueRows(rows, reach)...)
 	}
 	slices.SortFunc(rows, func(a, b stuckRow) int { return cmp.Compare(a.seq, b.seq) })
 	return rows, nil
@@ -228,27 +234,52 @@ func (r *reading) followers(lane uint64, after Seq) (seqs []Seq) {
 	return seqs
 }
 
+// reach bounds a search for overdue events: records are looked at from the oldest
+// on, and again from after, each time up to a number of them. end is the last one
+// where the search ended early, else 0.
+type reach struct {
+	bound int
+	after Seq
+	end   Seq
+}
+
 // overdueRows goes through the records that are old enough.
-func (r *reading) overdueRows(others []stuckRow) []stuckRow {
+func (r *reading) overdueRows(others []stuckRow, reach *reach) (rows []stuckRow) {
 	known := make(map[Seq]bool, len(others))
 	for _, row := range others {
 		known[row.seq] = true
 	}
-	var rows []stuckRow
 	c := r.tx.Bucket(bRec).Cursor()
-	for k, v := c.First(); k != nil && r.work-recWork(v) > r.s.opts.OverdueAfter; k, v = c.Next() {
-		seq := seqOf(k)
-		h, err := decodeRec(v)
-		if err != nil || known[seq] || r.s.inflight[seq] != nil {
-			continue
+	walk := func(k, v []byte) (last Seq) {
+		reach.end = 0
+		for n := 0; k != nil && r.work-recWork(v) > r.s.opts.OverdueAfter; k, v = c.Next() {
+			if n++; n > reach.bound {
+				reach.end = last
+				break
+			}
+			last = seqOf(k)
+			if row, ok := r.overdueRow(last, v); ok && !known[last] {
+				rows = append(rows, row)
+			}
 		}
-		n, err := getNote(r.tx, seq)
-		if err != nil || n != nil && n.State != Pending || r.blockedBy(seq, &h) != "" || !r.overdue(&h, n) {
-			continue
-		}
-		rows = append(rows, stuckRow{seq: seq, reason: ReasonOverdue, since: unixMicro(dueTime(&h)), route: h.route, source: string(h.source)})
+		return last
+	}
+	if last := walk(c.First()); reach.end > 0 && reach.after >= last {
+		walk(c.Seek(seqKey(reach.after + 1)))
 	}
 	return rows
+}
+
+func (r *reading) overdueRow(seq Seq, v []byte) (row stuckRow, ok bool) {
+	h, err := decodeRec(v)
+	if err != nil || r.s.inflight[seq] != nil {
+		return row, false
+	}
+	n, err := getNote(r.tx, seq)
+	if err != nil || n != nil && n.State != Pending || r.blockedBy(seq, &h) != "" || !r.overdue(&h, n) {
+		return row, false
+	}
+	return stuckRow{seq: seq, reason: ReasonOverdue, since: unixMicro(dueTime(&h)), route: h.route, source: string(h.source)}, true
 }
 
 // matchesRow applies what a row can answer of a filter; the rest needs the record.
@@ -271,7 +302,7 @@ func (m matcher) matchesRow(r *reading, row stuckRow) bool {
 
 func (s *Store) stuckMatching(tx *bolt.Tx, f Filter) ([]Seq, error) {
 	r := s.newReading(tx)
-	rows, err := r.stuckRows(f.Reason)
+	rows, err := r.stuckRows(f.Reason, &reach{bound: math.MaxInt})
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +318,9 @@ func (s *Store) stuckMatching(tx *bolt.Tx, f Filter) ([]Seq, error) {
 
 // Stuck lists stuck events in order of Seq, with the total and a summary of all
 // that the filter matches. Events that wait behind a stuck one are found as far
-// as the look-ahead has met them. ErrCursor if the cursor is none.
+// as the look-ahead has met them; of overdue ones the oldest few thousand are
+// counted, and a page may be short of its limit although there is a next one.
+// ErrCursor if the cursor is none.
 func (s *Store) Stuck(ctx context.Context, f Filter) (StuckPage, error) {
 	from, err := decodeSeqCursor('s', f.Cursor)
 	if err != nil {
@@ -305,7 +338,8 @@ func (s *Store) Stuck(ctx context.Context, f Filter) (StuckPage, error) {
 }
 
 func (r *reading) stuckPage(f Filter, after Seq) (page StuckPage, err error) {
-	rows, err := r.stuckRows(f.Reason)
+	reach := reach{bound: overdueBound, after: after}
+	rows, err := r.stuckRows(f.Reason, &reach)
 	if err != nil {
 		return page, err
 	}
@@ -317,7 +351,7 @@ func (r *reading) stuckPage(f Filter, after Seq) (page StuckPage, err error) {
 		}
 		page.Total++
 		sum.add(r, row)
-		if row.seq <= after {
+		if row.seq <= after || reach.end > 0 && row.seq > reach.end {
 			continue
 		}
 		if len(page.Records) == limit {
@@ -329,6 +363,9 @@ func (r *reading) stuckPage(f Filter, after Seq) (page StuckPage, err error) {
 			return page, err
 		}
 		page.Records = append(page.Records, rec)
+	}
+	if page.Next == "" && reach.end > 0 {
+		page.Next = encodeCursor('s', seqKey(reach.end))
 	}
 	page.Summary = sum.list()
 	return page, nil

@@ -431,6 +431,7 @@ type Status struct {
 	Disk          Disk
 	Commits       int64 // since Open
 	Syncs         int64 // of the file, since Open: two of each commit, one each time it grew
+	Written       int64 // bytes of pages, since Open
 	AsOf          time.Time
 }
 

@@ -315,8 +315,7 @@ func (w *window) park(e *entry) {
 	e.state = entryFollower
 }
 
-// compact drops entries that left and moves the low mark up; it reports index
-// values that nothing needs any more.
+// compact drops entries that left.
 func (st *stream) compact() {
 	if len(st.entries) > 2*st.live+64 {
 		kept := st.entries[:0]
@@ -379,6 +378,7 @@ func (w *window) crowded() bool {
 
 // fill reads on in a stream's index while its window has room.
 func (s *Store) fill(tx *bolt.Tx, st *stream) {
+	st.compact() // also where puts alone keep the window full
 	room := min(windowSize-st.live, fillStep)
 	if s.win.crowded() {
 		room = min(fewEntries-st.live, fillStep)
@@ -409,7 +409,6 @@ func (s *Store) fill(tx *bolt.Tx, st *stream) {
 	if k == nil || string(k[:4]) != string(prefix) {
 		st.scanned = max(st.scanned, st.tail)
 	}
-	st.compact()
 }
 
 // seekValue finds the index value that holds a seq of a stream, or the next one.

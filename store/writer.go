@@ -18,6 +18,9 @@ import (
 const (
 	maxGroupEvents = 1 << 13
 	maxGroupBytes  = 16 << 20
+	// ampleGroup is so many events that a commit is waited with for no more: they
+	// bear its costs, and large puts are quickest when one is read while another commits.
+	ampleGroup = 128
 )
 
 // op is one transaction, or one put that may share one with others.
@@ -104,7 +107,7 @@ func (s *Store) commitPuts(first *op) (next *op) {
 	// Who was answered by the commit before is about to put again, if it is quick:
 	// let it, as long as more come at each turn. Else the others commit meanwhile,
 	// and all writers take turns in two halves, with two commits for one.
-	for before := 0; before < len(g.ops) && len(g.ops) < s.crowd && g.next == nil; {
+	for before := 0; before < len(g.ops) && len(g.ops) < s.crowd && g.events < ampleGroup && g.next == nil; {
 		before = len(g.ops)
 		runtime.Gosched()
 		g.take(s.ops)
@@ -195,6 +198,8 @@ func (s *Store) commit(f func(t *txn) error) error {
 		return s.commitError(err, id-1)
 	}
 	s.commits.Add(1)
+	stats := tx.Stats()
+	s.written.Add(stats.GetPageAlloc() + s.pageSize()) // its new pages, and the meta page
 	t.apply(id)
 	return nil
 }

@@ -17,7 +17,12 @@ import (
 	"syscall"
 
 	"github.com/outboxd/outboxd/bench/report"
+	"github.com/outboxd/outboxd/internal/bench"
 )
+
+// delivered events have left free pages in the file, as in that of a daemon that
+// has run for a while.
+const delivered = 200_000
 
 func outboxdPeer(program string) peer {
 	return peer{
@@ -46,9 +51,12 @@ func startOutboxd(ctx context.Context, program, folder string) (server, error) {
 	d.http.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return net.Dial("unix", p.socket())
 	}}
-	config := filepath.Join(folder, "outboxd.yaml")
+	path, config := filepath.Join(folder, "outbox.db"), filepath.Join(folder, "outboxd.yaml")
+	if err := bench.Delivered(ctx, path, delivered, func(int) {}); err != nil {
+		return nil, err
+	}
 	text := fmt.Sprintf("store: {path: %q, max_size: 100GiB}\nsocket: {path: %q, mode: \"0600\", group: \"\"}\n",
-		filepath.Join(folder, "outbox.db"), p.socket())
+		path, p.socket())
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -60,7 +60,8 @@ func (c *cli) stuck() *cobra.Command {
 		Use:   "stuck",
 		Short: "Show the events that need a person, each with its reason",
 		Long: "Show the events that need a person: failed for good, in doubt, blocked behind one of these, or overdue. " +
-			"The summary counts all that match, the list is bounded by --limit; with --json it has all unless one is given.",
+			"The summary counts all that match, the list is bounded by --limit; with --json it has all unless one is given. " +
+			"outboxd explain CODE says what a code means and what to do.",
 		Example: "  outboxd stuck\n  outboxd stuck --reason failed --object Contact\n  outboxd stuck --check >/dev/null || echo someone must look",
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {

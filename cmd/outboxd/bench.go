@@ -19,8 +19,7 @@ func (c *cli) bench() *cobra.Command {
 		Short: "Measure what outboxd does on this machine and disk",
 		Long: "Measure throughput, latency and cost. The daemon runs as a process of its own, started from this same program in a folder that is removed afterwards; " +
 			"what is measured goes over its real socket. Beside each figure stands what the machine itself can do, measured in the same round: compare the ratios, not the rates. " +
-			"With several rounds the figures are their medians; --json has each round's. " +
-			"Bytes written to the device are shown where the file system counts them and the user may see them (root may).",
+			"With several rounds the figures are their medians; --json has each round's.",
 		Example: "  outboxd bench accept --json\n  outboxd bench drain --pending 100000\n  outboxd bench mixed",
 		Args:    args(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -89,14 +88,6 @@ func picked[T any](rounds []T, figure func(T) float64) []float64 {
 	return all
 }
 
-// writtenPerByte is shown as unknown where nobody counts.
-func writtenPerByte(cost bench.Cost) string {
-	if cost.WrittenPerByte == nil {
-		return unknown
-	}
-	return decimal(*cost.WrittenPerByte)
-}
-
 func (c *cli) latencyCells(l bench.Latency) []string {
 	if l.Longest == 0 { // nobody waited
 		return []string{unknown, unknown, unknown, unknown, unknown}
@@ -107,7 +98,7 @@ func (c *cli) latencyCells(l bench.Latency) []string {
 var latencyHeads = []string{"p50 µs", "p99 µs", "p99.9 µs", "longest µs", "p99/p50"}
 
 func (c *cli) costCells(cost bench.Cost) []string {
-	return []string{writtenPerByte(cost), c.whole(cost.SyncsPerSecond), decimal(cost.EventsPerCommit), decimal(cost.CPUMicros)}
+	return []string{decimal(cost.WrittenPerByte), c.whole(cost.SyncsPerSecond), decimal(cost.EventsPerCommit), decimal(cost.CPUMicros)}
 }
 
 var costHeads = []string{"bytes written/byte", "syncs/s", "events/commit", "CPU µs/event"}

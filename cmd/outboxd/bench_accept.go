@@ -19,6 +19,7 @@ func (c *cli) benchAccept() *cobra.Command {
 		Long: "Measure durable accepts over the socket: one 512-byte event a request with a random UUID as its key, on each of the given numbers of connections, and NDJSON on 2 connections, " +
 			"each with at most 1,000 events that wait for their results; an event's latency there is from when its line was written to when its result was read. " +
 			"The raw limit beside each is what the disk itself can do with as many writers of as many bytes: append, and one fdatasync for all that waits. " +
+			"The outbox is one that has run for a while: --known events were delivered before. " +
 			"With --pending the daemon is also asked, before it is measured, how it stands: the time of status and of stuck, its memory, its file.",
 		Example: "  outboxd bench accept\n  outboxd bench accept --connections 64 --known 1000000 --dir /var/lib/outboxd --json\n  outboxd bench accept --pending 5000000",
 		Args:    args(cobra.NoArgs),
@@ -38,8 +39,8 @@ func (c *cli) benchAccept() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&dir, "dir", ".", "`folder` on the disk to measure")
 	f.IntSliceVar(&p.Connections, "connections", []int{1, 16, 64}, "numbers of connections for one event a request")
-	f.IntVar(&p.Known, "known", 0, "keys that are in the window before measuring; their events are pending")
-	f.IntVar(&p.Pending, "pending", 0, "events that are pending beside these, and are asked about")
+	f.IntVar(&p.Known, "known", 100_000, "events that were delivered before: their keys are known, and the file has free pages")
+	f.IntVar(&p.Pending, "pending", 0, "events that are pending before measuring, and are asked about")
 	f.DurationVar(&p.Length, "time", 3*time.Second, "of each measurement")
 	f.IntVar(&p.Rounds, "rounds", 3, "how often each is repeated")
 	c.jsonFlag(cmd, "all figures")

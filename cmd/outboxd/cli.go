@@ -68,11 +68,11 @@ func (c *cli) root() *cobra.Command {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"daemon", "The daemon:", []*cobra.Command{c.serve(), c.configuration(), c.simulate(), c.demo(), c.bench()}},
+		{"daemon", "The daemon:", []*cobra.Command{c.serve(), c.configuration(), c.doctor(), c.simulate(), c.demo(), c.bench()}},
 		{"events", "Events:", []*cobra.Command{c.put(), c.ls(), c.show(), c.tail()}},
-		{"ask", "Questions:", []*cobra.Command{c.status(), c.stuck(), c.attempts()}},
+		{"ask", "Questions:", []*cobra.Command{c.status(), c.stuck(), c.attempts(), c.explain()}},
 		{"move", "Moves:", []*cobra.Command{c.retry(), c.drop(), c.resolve(), c.pause(), c.resume(), c.flush()}},
-		{"store", "The store:", []*cobra.Command{c.check(), c.backup()}},
+		{"store", "The store:", []*cobra.Command{c.check(), c.backup(), c.compact()}},
 	}
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

@@ -76,6 +76,37 @@ func existing(path string) error {
 	return hinted(&fs.PathError{Op: "backup", Path: path, Err: fs.ErrExist}, "a backup replaces nothing: name another file, or remove this one")
 }
 
+func (c *cli) compact() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "compact",
+		Short: "Give back the disk space that the store doesn't use",
+		Long: "Put a copy of the store without its free pages in its place. The daemon has to be stopped, " +
+			"and the disk needs room for the copy. A start does the same by itself when more than half of the file, and more than 1 GiB, is free.",
+		Example: "  systemctl stop outboxd\n  sudo -u outboxd outboxd compact --config /etc/outboxd/outboxd.yaml\n  systemctl start outboxd",
+		Args:    args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := c.loadConfig()
+			if err != nil {
+				return err
+			}
+			done, err := store.Compact(cfg.Store.Path, store.Options{MaxSize: int64(cfg.Store.MaxSize), AllowNetworkFS: cfg.Store.AllowNetworkFS})
+			if errors.Is(err, store.ErrLocked) {
+				return hinted(err, "stop the daemon first")
+			}
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(map[string]any{"file": cfg.Store.Path, "bytes_before": done.Before, "bytes": done.After})
+			}
+			_, err = fmt.Fprintf(c.out, "%s\t%s\t%s\n", cfg.Store.Path, term.Bytes(done.Before), term.Bytes(done.After))
+			return err
+		},
+	}
+	c.jsonFlag(cmd, "the file's name and its sizes")
+	return cmd
+}
+
 func (c *cli) check() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/outboxd/outboxd/api"
 	"github.com/outboxd/outboxd/client"
+	"github.com/outboxd/outboxd/dispatcher"
 	"github.com/outboxd/outboxd/internal/term"
 )
 
@@ -297,6 +298,10 @@ func eventError(f facts, d api.Document) {
 		f.styled("last error", e.Code+": "+e.Message, term.Red)
 		f.add("error fields", strings.Join(e.Fields, " "))
 		f.moment("error at", e.At)
+		if code, ok := dispatcher.Explain(e.Code); ok {
+			f.add("means", code.Means)
+			f.add("do", code.Do)
+		}
 	}
 	for _, w := range d.Warnings {
 		f.styled("warning", w.Path+": "+w.Detail, term.Yellow)

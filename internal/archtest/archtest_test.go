@@ -26,9 +26,11 @@ var may = map[string][]string{
 	"server":           {"api", "event", "store"},
 	"dispatcher":       {"event", "salesforce", "schema", "store"},
 	"app":              {"api", "config", "dispatcher", "event", "internal/fsx", "salesforce", "schema", "server", "store"},
-	"internal/bench":   {"api", "client", "config", "internal/term", "simulator"},
+	"internal/bench":   {"api", "client", "config", "internal/term", "simulator", "store"},
+	"internal/doctor":  {"config", "event", "salesforce"},
 	"cmd/outboxd": {
-		"api", "app", "client", "config", "dispatcher", "event", "internal/bench", "internal/fsx", "internal/term",
+		"api", "app", "client", "config", "dispatcher", "event", "internal/bench", "internal/doctor",
+		"internal/fsx", "internal/term",
 		"salesforce", "schema", "server", "simulator", "store",
 	},
 }

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 )
 
 // AcceptPlan is what Accept is to measure.
 type AcceptPlan struct {
 	Connections []int         // each with one event a request
-	Known       int           // keys in the dedup window before; their events are pending
-	Pending     int           // more of the same, and the daemon is asked how it stands with them
+	Known       int           // events that were delivered before (Delivered)
+	Pending     int           // events that are pending, and the daemon is asked how it stands with them
 	Length      time.Duration // of each measurement
 	Rounds      int
 }
@@ -69,12 +70,15 @@ func (b *Bench) Accept(ctx context.Context, p AcceptPlan) (r AcceptReport, err e
 	if err != nil {
 		return r, err
 	}
+	if err := b.deliver(ctx, folder, p.Known); err != nil {
+		return r, err
+	}
 	d, err := startDaemon(ctx, folder, "")
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	if err := b.fill(ctx, d, p.Known+p.Pending, "filling"); err != nil {
+	if err := b.fill(ctx, d, p.Pending, "filling"); err != nil {
 		return r, err
 	}
 	if p.Pending > 0 {
@@ -89,6 +93,16 @@ func (b *Bench) Accept(ctx context.Context, p AcceptPlan) (r AcceptReport, err e
 	seen, failure := memory()
 	r.Memory = seen
 	return r, errors.Join(err, failure)
+}
+
+// deliver readies the store of a daemon that is to be started.
+func (b *Bench) deliver(ctx context.Context, folder string, n int) error {
+	if n == 0 {
+		return nil
+	}
+	bar := b.screen.Bar("delivering", int64(n))
+	defer bar.End()
+	return Delivered(ctx, filepath.Join(folder, storeName), n, func(n int) { bar.Add(int64(n)) })
 }
 
 func (b *Bench) acceptRounds(ctx context.Context, d *daemon, p AcceptPlan, r *AcceptReport) error {

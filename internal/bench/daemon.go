@@ -32,8 +32,11 @@ const (
 	stopPatience  = time.Minute
 )
 
-// startDaemon starts a daemon on a new store in folder and waits until it
-// accepts. The configuration beside paths is given as YAML.
+// storeName is the store's file in a daemon's folder.
+const storeName = "outbox.db"
+
+// startDaemon starts a daemon on the store in folder, a new one unless it is
+// there, and waits until it accepts. The configuration beside paths is given as YAML.
 func startDaemon(ctx context.Context, folder, config string) (*daemon, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -46,7 +49,7 @@ func startDaemon(ctx context.Context, folder, config string) (*daemon, error) {
 	d := &daemon{socket: filepath.Join(sockets, "s"), output: &tailBuffer{limit: 4096}, ended: make(chan struct{})}
 	file := filepath.Join(folder, "outboxd.yaml")
 	text := fmt.Sprintf("store: {path: %q, max_size: 100GiB}\nsocket: {path: %q, mode: \"0600\", group: \"\"}\n%s",
-		filepath.Join(folder, "outbox.db"), d.socket, config)
+		filepath.Join(folder, storeName), d.socket, config)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -3,9 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -34,20 +32,6 @@ func parseMemory(status []byte) (m Memory, err error) {
 	}
 	m.Peak, err = procNumber(status, "VmHWM")
 	return Memory{Own: m.Own << 10, Peak: m.Peak << 10}, err
-}
-
-// writtenBy is how many bytes the process made the kernel write to a disk. It is
-// not known (ok is false) to a user who may not trace the daemon.
-func writtenBy(pid int) (n int64, ok bool, err error) {
-	io, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, false, err
-	}
-	n, err = procNumber(io, "write_bytes")
-	return n, err == nil, err
 }
 
 // procNumber finds a line such as "name:   12 kB" in a file of /proc.

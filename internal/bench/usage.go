@@ -14,10 +14,9 @@ import (
 type usage struct {
 	at             time.Time
 	cpu            time.Duration
-	written        int64 // bytes to disks
-	counted        bool  // written is known
 	accepted       int64
 	commits, syncs int64
+	written        int64 // bytes to the store's file
 }
 
 // usage asks the kernel and the daemon.
@@ -27,9 +26,7 @@ func (d *daemon) usage(ctx context.Context) (u usage, err error) {
 		return u, err
 	}
 	u.accepted, u.commits, u.syncs = counts["outboxd_events_accepted_total"], counts["outboxd_store_commits_total"], counts["outboxd_store_syncs_total"]
-	if u.written, u.counted, err = writtenBy(d.pid()); err != nil {
-		return u, err
-	}
+	u.written = counts["outboxd_store_written_bytes_total"]
 	u.cpu, err = cpuOf(d.pid())
 	u.at = time.Now()
 	return u, err
@@ -42,49 +39,35 @@ type Cost struct {
 	CommitsPerSecond float64 `json:"commits_per_second"`
 	SyncsPerSecond   float64 `json:"syncs_per_second"`
 	EventsPerCommit  float64 `json:"events_per_commit"`
-	// WrittenPerByte is bytes to the device for each byte of the events; nil where
-	// the file system does not count them, or the user may not know.
-	WrittenPerByte *float64 `json:"written_bytes_per_payload_byte,omitempty"`
+	// WrittenPerByte is bytes of the store's pages for each byte of the events. The
+	// kernel's own account of a process counts a large folio whole for each page that is written.
+	WrittenPerByte float64 `json:"written_bytes_per_payload_byte"`
 }
 
 // cost is for so many events between two usages.
 func cost(before, after usage, events int64) Cost {
 	n, seconds := float64(events), after.at.Sub(before.at).Seconds()
 	commits := float64(after.commits - before.commits)
-	c := Cost{
+	return Cost{
 		CPUMicros:        ratio(float64((after.cpu-before.cpu).Nanoseconds())/1000, n),
 		CommitsPerSecond: ratio(commits, seconds),
 		SyncsPerSecond:   ratio(float64(after.syncs-before.syncs), seconds),
 		EventsPerCommit:  ratio(n, commits),
+		WrittenPerByte:   ratio(float64(after.written-before.written), n*EventBytes),
 	}
-	if written := after.written - before.written; before.counted && after.counted && written > 0 && events > 0 {
-		share := float64(written) / (n * EventBytes)
-		c.WrittenPerByte = &share
-	}
-	return c
 }
 
 func medianCost[T any](rounds []T, of func(T) Cost) Cost {
 	figure := func(pick func(Cost) float64) float64 {
 		return medianOf(rounds, func(r T) float64 { return pick(of(r)) })
 	}
-	c := Cost{
+	return Cost{
 		CPUMicros:        figure(func(c Cost) float64 { return c.CPUMicros }),
 		CommitsPerSecond: figure(func(c Cost) float64 { return c.CommitsPerSecond }),
 		SyncsPerSecond:   figure(func(c Cost) float64 { return c.SyncsPerSecond }),
 		EventsPerCommit:  figure(func(c Cost) float64 { return c.EventsPerCommit }),
+		WrittenPerByte:   figure(func(c Cost) float64 { return c.WrittenPerByte }),
 	}
-	var written []float64
-	for _, r := range rounds {
-		if w := of(r).WrittenPerByte; w != nil {
-			written = append(written, *w)
-		}
-	}
-	if len(written) > 0 {
-		middle := median(written)
-		c.WrittenPerByte = &middle
-	}
-	return c
 }
 
 // counters reads the daemon's metrics.

@@ -6,16 +6,16 @@ var acceptance = []mutant{
 		guard: "a commit stands before the answer", does: "puts are answered when they are in the transaction",
 		edits: []edit{
 			{
-				"store/writer.go", `err := s.persist(func(t *txn) error { return t.puts(group) }, s.lengthen)`,
+				"store/writer.go", `err := s.persist(func(t *txn) error { return t.puts(g.ops) }, s.lengthen)`,
 				`err := s.persist(func(t *txn) error {
-					err := t.puts(group)
-					for _, o := range group {
+					err := t.puts(g.ops)
+					for _, o := range g.ops {
 						o.done <- unlessFull(err)
 					}
 					return err
 				}, s.lengthen)`,
 			},
-			{"store/writer.go", "\t\to.done <- unlessFull(err)\n\t}\n\treturn next", "\t}\n\treturn next"},
+			{"store/writer.go", "\t\to.done <- unlessFull(err)\n\t}\n\treturn g.next", "\t}\n\treturn g.next"},
 		},
 		test: "store TestFailedWrite_IsUnknownOrClean",
 	},
@@ -48,6 +48,24 @@ var acceptance = []mutant{
 		guard: "after an unknown commit the daemon ends", does: "it goes on",
 		edits: []edit{{"app/app.go", "case <-a.store.Failed():\n\t\treturn a.store.Err()\n", "case <-a.store.Failed():\n\t\t<-ctx.Done()\n\t\treturn nil\n"}},
 		test:  "app TestGuardStore_TellsThatACommitIsUnknown",
+	},
+	{
+		guard: "after a crash the newest keys are known by their records", does: "nobody looks there",
+		edits: []edit{{"store/keyindex.go", "if key := recKey(v); len(key) > 0 {", "if key := recKey(v); len(key) < 0 {"}},
+		test:  "store TestKeys_KnownThroughSlicesRunsAndCrashes",
+	},
+	{
+		guard: "and by their receipts", does: "nobody looks there",
+		edits: []edit{{"store/keyindex.go", "if r, _ := decodeReceipt(v); len(r.key) > 0 {", "if r, _ := decodeReceipt(v); len(r.key) < 0 {"}},
+		test:  "store TestKeys_OfDeliveredEventsStayKnown",
+	},
+	{
+		guard: "what a clean close has left is only true until the next start", does: "it is read after a crash too",
+		edits: []edit{
+			{"store/keyindex.go", "clean && left.Bucket(", "left.Bucket("},
+			{"store/startup.go", "s.keys.dropLeft(tx), ", ""},
+		},
+		test: "store TestKeys_KnownThroughSlicesRunsAndCrashes",
 	},
 	{
 		guard: "the same key with another payload is refused", does: "it counts as a repeat",

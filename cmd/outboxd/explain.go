@@ -1,0 +1,130 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/outboxd/outboxd/dispatcher"
+)
+
+// explanation is how --json shows a code.
+type explanation struct {
+	Code  string `json:"code"`
+	From  string `json:"from"`
+	Class string `json:"class"`
+	Means string `json:"means"`
+	Does  string `json:"does"`
+	Do    string `json:"do"`
+}
+
+func explanationOf(c dispatcher.Code) explanation {
+	from := "salesforce"
+	if c.Own {
+		from = "outboxd"
+	}
+	return explanation{Code: c.Name, From: from, Class: c.Class.String(), Means: c.Means, Does: c.Does, Do: c.Do}
+}
+
+func (c *cli) explain() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "explain [CODE]",
+		Short: "Say what an event's code means, what the daemon does, and what to do",
+		Long: "Say what a code that an event ended with means, what the daemon does about it, and what a person can do; letter case makes no difference. " +
+			"Without a code all are listed. It asks nobody: docs/errors.md is made from the same table.",
+		Example: "  outboxd explain STRING_TOO_LONG\n  outboxd explain --json | jq -r 'select(.class == \"bad_config\").code'",
+		Args:    args(cobra.MaximumNArgs(1)),
+		RunE: func(_ *cobra.Command, given []string) error {
+			if len(given) == 0 {
+				return c.explainAll()
+			}
+			code, ok := dispatcher.Explain(given[0])
+			if !ok {
+				return unknownCode(given[0])
+			}
+			if c.json {
+				return c.printJSON(explanationOf(code))
+			}
+			return c.showCode(code)
+		},
+	}
+	c.jsonFlag(cmd, "it, or all, one a line,")
+	return cmd
+}
+
+func (c *cli) explainAll() error {
+	table := c.out.Table("code", "from", "class", "means")
+	for _, code := range dispatcher.Codes() {
+		e := explanationOf(code)
+		if c.json {
+			if err := c.printJSON(e); err != nil {
+				return err
+			}
+			continue
+		}
+		table.Row(e.Code, e.From, e.Class, e.Means)
+	}
+	return table.Flush()
+}
+
+// showCode prints sentences rather than a table, which would cut them.
+func (c *cli) showCode(code dispatcher.Code) error {
+	from := "Salesforce's"
+	if code.Own {
+		from = "outboxd's own"
+	}
+	_, err := fmt.Fprintf(c.out, "%s (%s)\n\nmeans:  %s\ndaemon: %s\ndo:     %s\n", code.Name, from, sentence(code.Means), code.Does, sentence(code.Do))
+	return err
+}
+
+// sentence makes one of a line of the table.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
+
+func unknownCode(name string) error {
+	hint := "outboxd explain lists all that are known. Salesforce has others: of a record, one that is not known fails the event, and its message says more"
+	if near := nearestCodes(name); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return hinted(fmt.Errorf("%s: no code that is known", name), hint)
+}
+
+// nearestCodes are at most three codes that share the most of their pairs of letters with name.
+func nearestCodes(name string) []string {
+	const alike, most = 0.6, 3
+	name = strings.ToUpper(strings.NewReplacer("-", "_", " ", "_").Replace(name))
+	score := map[string]float64{}
+	var near []string
+	for _, c := range dispatcher.Codes() {
+		if s := likeness(name, c.Name); s >= alike {
+			score[c.Name] = s
+			near = append(near, c.Name)
+		}
+	}
+	slices.SortStableFunc(near, func(a, b string) int { return cmp.Compare(score[b], score[a]) })
+	return near[:min(len(near), most)]
+}
+
+// likeness is Dice's coefficient of the pairs of letters: 0 for none shared, 1 for all.
+func likeness(a, b string) float64 {
+	left := letterPairs(b)
+	count, shared := len(left), 0
+	for _, p := range letterPairs(a) {
+		count++
+		if i := slices.Index(left, p); i >= 0 {
+			left = slices.Delete(left, i, i+1)
+			shared++
+		}
+	}
+	return 2 * float64(shared) / float64(max(count, 1))
+}
+
+func letterPairs(text string) []string {
+	var pairs []string
+	for i := range len(text) - 1 {
+		pairs = append(pairs, text[i:i+2])
+	}
+	return pairs
+}

@@ -127,6 +127,7 @@ type Document struct {
 	Since        Time              `json:"since,omitzero"`
 	BlockedBy    string            `json:"blocked_by,omitempty"`
 	LastError    *LastError        `json:"last_error,omitempty"`
+	Warnings     []Warning         `json:"warnings,omitempty"`
 	Doubt        *Doubt            `json:"doubt,omitempty"`
 	Via          string            `json:"via,omitempty"`
 	AttemptID    string            `json:"attempt_id,omitempty"`
@@ -139,6 +140,14 @@ type Document struct {
 	EndedAt      Time              `json:"ended_at,omitzero"`
 	History      []Transition      `json:"history,omitempty"`
 	HistoryCut   int               `json:"history_cut,omitempty"` // older transitions that are no longer kept
+}
+
+// Warning says what of an event did not fit the org's schema when it was about
+// to be sent. Whether it was sent all the same is for the configuration.
+type Warning struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+	Detail string `json:"detail"`
 }
 
 // LastError is the newest reason why an event was not delivered.

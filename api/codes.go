@@ -85,8 +85,8 @@ var Codes = []CodeInfo{
 	},
 	{
 		CodeSchemaMismatch, 422, "The event does not fit the org's schema",
-		"With `validate: reject`: the object or a field of the event does not exist, or does not take the value.",
-		"Repair the event, or the org's schema.",
+		"With `validate: reject`: the object or a field of the event does not exist, does not take the value, or is required and missing: `errors` names each place with its `reason`.",
+		"Repair the event, or the org's schema. A change of the schema is known after a minute.",
 	},
 	{
 		CodeRateLimited, 429, "Too many requests",

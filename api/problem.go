@@ -21,6 +21,7 @@ type ProblemError struct {
 	Code   Code   `json:"code,omitempty"`
 	Key    string `json:"key,omitempty"`
 	Path   string `json:"path,omitempty"`
+	Reason string `json:"reason,omitempty"` // of schema_mismatch: what kind of mistake
 	Detail string `json:"detail,omitempty"`
 }
 

@@ -93,7 +93,7 @@ func (a *App) join(cfg *config.Config) {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collector{a.dispatcher.Metrics})
 	a.server = server.New(serverConfig(cfg, a.version), server.Deps{
-		Outbox: a.store, Dispatch: sender{a.dispatcher, a.store.Facts}, Logger: a.log, Metrics: metrics,
+		Outbox: a.store, Dispatch: sender{a.dispatcher, a.store.Facts}, Logger: a.log, Metrics: metrics, Schema: a.mismatches,
 	})
 }
 

@@ -83,6 +83,10 @@ func credentials(cfg *config.Config) (salesforce.Credentials, error) {
 	return login, err
 }
 
+var validations = map[string]dispatcher.Validation{
+	"off": dispatcher.ValidateOff, "warn": dispatcher.ValidateWarn, "reject": dispatcher.ValidateReject,
+}
+
 func dispatch(cfg *config.Config) dispatcher.Config {
 	c := cfg.Dispatch
 	out := dispatcher.Config{
@@ -90,9 +94,10 @@ func dispatch(cfg *config.Config) dispatcher.Config {
 			MinRecords: c.Bulk.MinRecords, MaxRecords: c.Bulk.MaxRecords, MaxWait: c.Bulk.MaxWait,
 			MaxJobs: c.Bulk.MaxJobs, PollMin: c.Bulk.Poll.Min, PollMax: c.Bulk.Poll.Max,
 		},
-		REST:   dispatcher.REST{MaxRecords: c.REST.MaxRecords, Concurrency: c.REST.Concurrency, LateWindow: c.REST.LateWindow},
-		Retry:  dispatcher.Retry{Initial: c.Retry.Initial, Max: c.Retry.Max, MaxAttempts: c.Retry.MaxAttempts, MaxAge: c.Retry.MaxAge},
-		Budget: dispatcher.Budgeting{Reserve: float64(c.APIBudget.Reserve) / 100},
+		REST:     dispatcher.REST{MaxRecords: c.REST.MaxRecords, Concurrency: c.REST.Concurrency, LateWindow: c.REST.LateWindow},
+		Retry:    dispatcher.Retry{Initial: c.Retry.Initial, Max: c.Retry.Max, MaxAttempts: c.Retry.MaxAttempts, MaxAge: c.Retry.MaxAge},
+		Budget:   dispatcher.Budgeting{Reserve: float64(c.APIBudget.Reserve) / 100},
+		Validate: validations[cfg.Validate],
 	}
 	if out.Budget.Reserve == 0 {
 		out.Budget.Reserve = -1 // none; the dispatcher's zero means its default

@@ -5,6 +5,7 @@ import (
 
 	"github.com/outboxd/outboxd/api"
 	"github.com/outboxd/outboxd/dispatcher"
+	"github.com/outboxd/outboxd/event"
 	"github.com/outboxd/outboxd/server"
 	"github.com/outboxd/outboxd/store"
 )
@@ -65,4 +66,13 @@ func (s sender) Budget() *api.Budget {
 		return nil
 	}
 	return &api.Budget{Used: b.Used, Max: b.Max, Reserve: b.Reserve, At: api.Time{Time: b.At}}
+}
+
+// mismatches is the dispatcher's check of an event, in the words of the socket API.
+func (a *App) mismatches(e *event.Event) []api.ProblemError {
+	var list []api.ProblemError
+	for _, f := range a.dispatcher.Check(e) {
+		list = append(list, api.ProblemError{Path: f.Path, Reason: string(f.Reason), Detail: f.Detail})
+	}
+	return list
 }

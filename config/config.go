@@ -23,6 +23,10 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// An HTTP listener for monitoring.
 	HTTP HTTP `yaml:"http"`
+	// What to do with an event that does not fit what the org says of its objects. `warn` notes it on
+	// the event and sends it; `reject` refuses it with 422 `schema_mismatch` at the socket, or fails it with `INVALID` before
+	// it is sent where the org's word came too late for that; `off` does not look.
+	Validate string `yaml:"validate" oneof:"off warn reject"`
 	// When an event counts as stuck.
 	Stuck Stuck `yaml:"stuck"`
 	// How events travel.
@@ -216,10 +220,11 @@ func Default() *Config {
 			MaxSize:     10 << 30,
 			DedupWindow: 7 * 24 * time.Hour,
 		},
-		Socket: Socket{Path: "/run/outboxd/outboxd.sock", Mode: 0o660, Group: "outboxd"},
-		Access: Access{Write: []string{"*"}, Read: []string{}, Operate: []string{}},
-		Limits: Limits{Share: 100, Connections: 16384},
-		Stuck:  Stuck{OverdueAfter: time.Hour},
+		Socket:   Socket{Path: "/run/outboxd/outboxd.sock", Mode: 0o660, Group: "outboxd"},
+		Access:   Access{Write: []string{"*"}, Read: []string{}, Operate: []string{}},
+		Limits:   Limits{Share: 100, Connections: 16384},
+		Stuck:    Stuck{OverdueAfter: time.Hour},
+		Validate: "warn",
 		Dispatch: Dispatch{
 			Bulk: Bulk{
 				MinRecords: 1000, MaxRecords: 1000, MaxWait: 30 * time.Second, MaxJobs: 4,

@@ -169,7 +169,7 @@ var bad = []struct {
 
 	{name: "segment", text: "segment:\n  listen: 127.0.0.1:9465\n", at: "2:11", key: "segment.listen", what: "not part of this release", hint: "leave segment out"},
 	{name: "segment's unknown key", text: "segment:\n  lisen: \"\"\n", at: "2:3", key: "segment.lisen", what: "unknown key", hint: "did you mean listen?"},
-	{name: "validate", text: "validate: warn\n", at: "1:11", key: "validate", what: "in this release", hint: "write off"},
+	{name: "validate", text: "validate: strict\n", at: "1:11", key: "validate", what: "must be one of", hint: "off, warn"},
 	{name: "mappings", text: "mappings:\n  - name: contact\n", at: "2:3", key: "mappings", what: "not part of this release", hint: "leave the key out"},
 
 	{name: "login over http", text: login("http://login.salesforce.com"), at: "2:14", key: "salesforce.login_url", what: "loopback", hint: "https"},
@@ -236,7 +236,16 @@ c.yaml:5:15: objects.1: not the API name of an object; write it as Contact or Or
 }
 
 func TestParse_LaterKeysMayAskForNothing(t *testing.T) {
-	mustParse(t, "segment: { listen: \"\", cors: [] }\nmappings: []\nvalidate: off\n")
+	mustParse(t, "segment: { listen: \"\", cors: [] }\nmappings: []\n")
+}
+
+// TestParse_Validate: off is a word here, not a boolean.
+func TestParse_Validate(t *testing.T) {
+	for text, want := range map[string]string{"": "warn", "validate: off\n": "off", "validate: reject\n": "reject"} {
+		if c := mustParse(t, text); c.Validate != want {
+			t.Errorf("%q: %q, want %q", text, c.Validate, want)
+		}
+	}
 }
 
 func TestParse_EveryFlow(t *testing.T) {

@@ -57,9 +57,8 @@ Who can read a configuration is not looked at: one with a secret written out in 
 
 ## Later releases
 
-` + "`segment` and `mappings`" + ` (Segment-shaped calls) and ` + "`validate`" + ` (checks against the org's schema) belong to later
-releases. Until then a configuration that asks for them is refused by name; ` + "`validate: off`" + `, an empty ` + "`mappings`" + ` and a
-` + "`segment`" + ` without ` + "`listen`" + ` ask for nothing.
+` + "`segment` and `mappings`" + ` (Segment-shaped calls) belong to later releases. Until then a configuration that asks for them
+is refused by name; an empty ` + "`mappings`" + ` and a ` + "`segment`" + ` without ` + "`listen`" + ` ask for nothing.
 
 ## Example
 

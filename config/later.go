@@ -8,18 +8,13 @@ import (
 
 // laterKeys are keys of releases to come. They are known, so that a file can
 // be prepared, but must not ask for anything yet.
-var laterKeys = []string{"segment", "validate", "mappings"}
+var laterKeys = []string{"segment", "mappings"}
 
 // later refuses a key of a release to come unless it asks for nothing.
 func (d *decoder) later(name, value *yaml.Node) {
 	switch name.Value {
 	case "segment":
 		d.laterSegment(value)
-	case "validate":
-		if value.Value != "off" {
-			d.fail(value, "validate", "events are not checked against the org's schema in this release; a later one does",
-				"write off, or leave the key out")
-		}
 	case "mappings":
 		if len(value.Content) > 0 || value.Kind == yaml.ScalarNode && !isNull(value) {
 			d.fail(value, "mappings", "Segment-shaped calls are not part of this release; a later one has them",

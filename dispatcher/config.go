@@ -14,11 +14,23 @@ type Config struct {
 	REST   REST
 	Retry  Retry
 	Budget Budgeting
+	// Validate is what to do with events that do not fit what the org says of its objects.
+	Validate Validation
 	// Objects holds what is special about an object, by its API name in lower case.
 	Objects map[string]ObjectConfig
 	// Chance spreads delays; it answers numbers in [0, 1). nil: math/rand.
 	Chance func() float64
 }
+
+// Validation is what to do with events that the org would surely refuse.
+type Validation int
+
+// The ways of Validation.
+const (
+	ValidateOff    Validation = iota // nothing: the org is asked to write them
+	ValidateWarn                     // the same, with a note on the event
+	ValidateReject                   // they are not sent, but failed with INVALID
+)
 
 // Bulk bounds jobs.
 type Bulk struct {

@@ -26,9 +26,11 @@ type Dispatcher struct {
 	budget  *budget
 	metrics *metrics
 	paces   paces
-	working stage         // jobs that the org works on
-	settled stage         // jobs whose results are read and recorded
-	poke    chan struct{} // capacity 1: look again
+	working stage                    // jobs that the org works on
+	settled stage                    // jobs whose results are read and recorded
+	poke    chan struct{}            // capacity 1: look again
+	wanted  chan string              // objects whose description somebody would like to have
+	names   atomic.Pointer[[]string] // of the org's objects, once they were asked for
 	began   time.Time
 	flushes atomic.Int64 // that were asked for
 	flushed int64        // of these, what the loop is done with
@@ -49,6 +51,7 @@ type Dispatcher struct {
 	traits   map[store.Route]learned
 	small    map[store.Route]time.Time // until when a route gets no jobs
 	warned   map[string]bool
+	glances  map[string]glance // describes that went wrong, by object
 }
 
 // learned is what a describe said about a route, for a while.
@@ -71,11 +74,13 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 		breaker: newBreaker(c.Retry.Initial, c.Retry.Max, time.Now),
 		budget:  newBudget(c.Budget.Reserve, c.REST.Concurrency),
 		poke:    make(chan struct{}, 1),
+		wanted:  make(chan string, maxWanted),
 		running: make(map[store.Route]int),
 		served:  make(map[store.Route]uint64),
 		traits:  make(map[store.Route]learned),
 		small:   make(map[store.Route]time.Time),
 		warned:  make(map[string]bool),
+		glances: make(map[string]glance),
 	}
 	d.cfg.Store(c)
 	d.metrics = newMetrics()
@@ -100,6 +105,7 @@ func (d *Dispatcher) forgetTraits() {
 	defer d.mu.Unlock()
 	clear(d.traits)
 	clear(d.warned)
+	clear(d.glances)
 }
 
 func (d *Dispatcher) config() *Config { return d.cfg.Load() }
@@ -203,6 +209,7 @@ func (d *Dispatcher) run(ctx context.Context, stop func(error)) (err error) {
 		resume = d.resume
 		d.meetOrg(ctx)
 		d.attempts.Go(func() { stop(d.verify(ctx)) })
+		d.attempts.Go(func() { d.learnWanted(ctx) })
 	}
 	for _, a := range unfinished {
 		d.start(ctx, a.Route, a.Kind, stop, func(free func()) error { return resume(ctx, a, free) })

@@ -53,6 +53,10 @@ func (d *Dispatcher) find(ctx context.Context, b *batch, r record) (store.Outcom
 	}
 	schema, err := d.describe(ctx, b.route.Object)
 	if err == nil {
+		b.schema, e.Fields = schema, r.Payload
+		if p := d.examine(ctx, b, &r, &e, fresh); p != nil {
+			return b.fail(r, *p), nil
+		}
 		var found []salesforce.Record
 		if err = d.breaker.enter(reading); err == nil {
 			crashpoint("Q.N1.before")
@@ -70,6 +74,8 @@ func (d *Dispatcher) find(ctx context.Context, b *batch, r record) (store.Outcom
 	switch {
 	case errors.Is(err, errPaused), speaksOfOrg(err), ctx.Err() != nil:
 		return store.Outcome{}, err
+	case schema == nil && isRefusal(err):
+		return b.fail(r, d.undescribed(ctx, b, r.Seq, err)), nil
 	case isRefusal(err):
 		return b.fail(r, problemOf(err)), nil
 	}

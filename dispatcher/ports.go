@@ -92,6 +92,9 @@ type results interface {
 // reads only read.
 type reads interface {
 	Describe(ctx context.Context, object string) (*salesforce.Object, error)
+	DescribeWithin(ctx context.Context, object string, age time.Duration) (*salesforce.Object, error)
+	Described(object string) (o *salesforce.Object, absent bool, age time.Duration)
+	ObjectNames(ctx context.Context) ([]string, error)
 	Query(ctx context.Context, soql string, includeDeleted bool, maxRows int) ([]salesforce.Record, error)
 }
 

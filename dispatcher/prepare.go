@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/outboxd/outboxd/event"
 	"github.com/outboxd/outboxd/salesforce"
 	"github.com/outboxd/outboxd/store"
@@ -24,6 +26,7 @@ type batch struct {
 	records []record
 	// settled are the outcomes of events that are not to be sent.
 	settled []store.Outcome
+	review  review
 }
 
 // occasion says when a batch is prepared.
@@ -49,7 +52,7 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 		return nil, fmt.Errorf("describe %s: %w", a.Route.Object, err)
 	case err != nil && when != gone:
 		for _, c := range claimed {
-			b.settled = append(b.settled, b.unfit(record{Claimed: c}, problemOf(err)))
+			b.settled = append(b.settled, b.unfit(record{Claimed: c}, d.undescribed(ctx, b, c.Seq, err)))
 		}
 		return b, nil
 	}
@@ -58,7 +61,7 @@ func (d *Dispatcher) prepare(ctx context.Context, a store.Attempt, claimed []sto
 		if when == found {
 			c = sentBy(a, c)
 		}
-		r, problem, err := d.record(ctx, b, c)
+		r, problem, err := d.record(ctx, b, c, when)
 		switch {
 		case err != nil:
 			return nil, err
@@ -92,7 +95,7 @@ func (d *Dispatcher) learn(ctx context.Context, b *batch) error {
 	depends := needsTraits(b.route, b.object)
 	if !depends && !b.bulk {
 		b.ways = waysOf(b.route, b.object, traits{})
-		return nil
+		return d.learnForCheck(ctx, b)
 	}
 	schema, err := d.describe(ctx, b.route.Object)
 	if err != nil {
@@ -156,7 +159,7 @@ func (d *Dispatcher) repeatable(r store.Route, o ObjectConfig, schema *salesforc
 }
 
 // record decodes one event and makes its row. A problem fails the event.
-func (d *Dispatcher) record(ctx context.Context, b *batch, c store.Claimed) (record, *store.Problem, error) {
+func (d *Dispatcher) record(ctx context.Context, b *batch, c store.Claimed, when occasion) (record, *store.Problem, error) {
 	r := record{Claimed: c}
 	var e event.Event
 	if err := event.DecodeHead(c.Head, &e); err != nil {
@@ -167,7 +170,11 @@ func (d *Dispatcher) record(ctx context.Context, b *batch, c store.Claimed) (rec
 		return r, problem, err
 	}
 	r.row.Fields = fields
-	return r, b.address(&r, &e), nil
+	if problem := b.address(&r, &e); problem != nil {
+		return r, problem, nil
+	}
+	e.Fields = jsontext.Value(r.row.Fields)
+	return r, d.examine(ctx, b, &r, &e, when), nil
 }
 
 // address puts into the row what names its record.

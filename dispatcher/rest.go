@@ -207,6 +207,7 @@ func (d *Dispatcher) settle(ctx context.Context, b *batch, outcomes []store.Outc
 	if len(outcomes) == 0 {
 		return nil
 	}
+	d.tellFindings(b, outcomes)
 	ctx, cancel := outlasting(ctx)
 	defer cancel()
 	err := d.durably(ctx, "settle "+string(b.ID), func(ctx context.Context) error {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -363,7 +365,7 @@ func TestDescribe_AsksAgainOnlyWhetherItChanged(t *testing.T) {
 	changed := true
 	org := newFakeOrg(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", "Mon, 23 Nov 2026 10:00:00 GMT")
-		if !changed && r.Header.Get("If-Modified-Since") == "Mon, 23 Nov 2026 10:00:00 GMT" {
+		if !changed && r.Header.Get("If-Modified-Since") == "Mon, 23 Nov 2026 09:59:59 GMT" {
 			w.WriteHeader(304)
 			return
 		}
@@ -385,7 +387,7 @@ func TestDescribe_AsksAgainOnlyWhetherItChanged(t *testing.T) {
 		t.Errorf("%d calls, %v, want 1: the cache knows it", len(org.seen()), err)
 	}
 	changed = false
-	c.describes.entry("CONTACT").asked = c.describes.entry("CONTACT").asked.Add(-describeAge)
+	c.describes.known("CONTACT").asked = c.describes.known("CONTACT").asked.Add(-describeAge)
 	again, err := c.Describe(ctx, "Contact")
 	if err != nil || again != first || len(org.seen()) != 2 {
 		t.Errorf("after its age: the same %t, %v, %d calls, want the same after a 304", again == first, err, len(org.seen()))
@@ -412,14 +414,71 @@ func TestDescribe_RemembersWhatIsNotThere(t *testing.T) {
 func TestDescribe_OfAnotherOrgIsForgotten(t *testing.T) {
 	var dc describeCache
 	dc.forOrg("A")
-	dc.entry("Contact").object = &Object{Name: "Contact"}
+	dc.entry("Contact").last.Store(&description{object: &Object{Name: "Contact"}})
+	dc.list().last.Store(&description{names: []string{"Contact"}})
 	dc.forOrg("A")
-	if dc.entry("contact").object == nil {
+	if dc.known("contact") == nil || dc.list().last.Load() == nil {
 		t.Error("forgotten after a login to the same org")
 	}
 	dc.forOrg("B")
-	if dc.entry("contact").object != nil {
+	if dc.known("contact") != nil || dc.list().last.Load() != nil {
 		t.Error("kept for another org")
+	}
+}
+
+// TestDescribeWithin_AsksWhenTheOrgsWordIsTooOld: who is about to refuse an event
+// wants a newer word than who only plans with it; what nobody needs to ask for is told without a call.
+func TestDescribeWithin_AsksWhenTheOrgsWordIsTooOld(t *testing.T) {
+	org := newFakeOrg(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-Modified-Since") != "" {
+			w.WriteHeader(304)
+			return
+		}
+		answerJSON(w, 200, contactDescribe)
+	})
+	c, ctx := org.client(t), context.Background()
+	if o, absent, _ := c.Described("Contact"); o != nil || absent || len(org.seen()) != 0 {
+		t.Errorf("Described() = %v, %t with %d calls before the first describe", o, absent, len(org.seen()))
+	}
+	if _, err := c.Describe(ctx, "Contact"); err != nil {
+		t.Fatal(err)
+	}
+	k := c.describes.known("Contact")
+	k.asked = k.asked.Add(-2 * time.Minute)
+	if o, _, age := c.Described("CONTACT"); o == nil || age < 2*time.Minute {
+		t.Errorf("Described() = %v, %v old, want the object, two minutes old", o, age)
+	}
+	for _, step := range []struct {
+		within time.Duration
+		calls  int
+	}{{3 * time.Minute, 1}, {time.Minute, 2}, {time.Minute, 2}} {
+		if _, err := c.DescribeWithin(ctx, "Contact", step.within); err != nil || len(org.seen()) != step.calls {
+			t.Errorf("within %v: %d calls, %v, want %d", step.within, len(org.seen()), err, step.calls)
+		}
+	}
+}
+
+func TestObjectNames_AreAskedForOnce(t *testing.T) {
+	org := newFakeOrg(t, func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/sobjects") {
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+		answerJSON(w, 200, `{"encoding":"UTF-8","sobjects":[{"name":"Account"},{"name":"Contact"}]}`)
+	})
+	c := org.client(t)
+	for range 2 {
+		names, err := c.ObjectNames(context.Background())
+		if err != nil || !slices.Equal(names, []string{"Account", "Contact"}) {
+			t.Errorf("ObjectNames() = %v, %v", names, err)
+		}
+	}
+	if n := len(org.seen()); n != 1 {
+		t.Errorf("%d calls, want 1", n)
+	}
+	org.handle = answering(200, "application/json", `{}`)
+	c.describes.forOrg("another")
+	if _, err := c.ObjectNames(context.Background()); err == nil {
+		t.Error("an empty answer is taken for a list")
 	}
 }
 

@@ -579,3 +579,31 @@ func TestOrg_ResultsLookAsRecorded(t *testing.T) {
 		t.Errorf("rows %+v, want cells %q", r.ok, want)
 	}
 }
+
+// TestDescribe_SeesAChangeAndSparesTheRest: what did not change is not sent again (the
+// same object comes back), and a new field is seen at the next question.
+func TestDescribe_SeesAChangeAndSparesTheRest(t *testing.T) {
+	o := startOrg(t, simulator.Config{Seed: 1})
+	o.Advance(time.Minute) // the schema is older than its first description
+	c, ctx := o.client(t), context.Background()
+	first, err := c.Describe(ctx, "Contact")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		again, err := c.DescribeWithin(ctx, "Contact", 0)
+		if err != nil || again != first {
+			t.Errorf("the same %t, %v, want the same after a 304", again == first, err)
+		}
+	}
+	if err := o.SetSchema([]simulator.Object{{Name: "Contact", KeyPrefix: "003", Fields: []simulator.Field{{Name: "New__c", Type: "string"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	changed, err := c.DescribeWithin(ctx, "Contact", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := changed.Field("New__c"); !ok {
+		t.Error("a new field is not seen")
+	}
+}

@@ -72,8 +72,12 @@ func (s *Server) read(raw []byte, key string) (store.Event, *api.Problem) {
 		return store.Event{}, p
 	}
 	if s.schema != nil {
-		if mistakes := s.schema(e); len(mistakes) > 0 {
-			return store.Event{}, schemaProblem(e.Key, mistakes)
+		if mistakes := s.schema(e); len(mistakes) > 0 && (made || s.isNew(e.Key)) {
+			p := schemaProblem(e.Key, mistakes)
+			if made {
+				p.Key = ""
+			}
+			return store.Event{}, p
 		}
 	}
 	if !s.rate.allow(e.Source, time.Now()) {
@@ -86,6 +90,13 @@ func (s *Server) read(raw []byte, key string) (store.Event, *api.Problem) {
 		return store.Event{}, s.problem(err)
 	}
 	return se, nil
+}
+
+// isNew reports whether no event has the key. The repeat of one that was accepted
+// while the org's schema was not known, or another, is for the store to answer (P2, P3).
+func (s *Server) isNew(key string) bool {
+	_, err := s.outbox.Get(s.stopping, key)
+	return errors.Is(err, store.ErrNotFound)
 }
 
 // decoded are events on their way from JSON to the store's form.
@@ -207,7 +218,7 @@ func placedErrors(p *api.Problem) []api.ProblemError {
 	}
 	placed := make([]api.ProblemError, len(p.Errors))
 	for i, e := range p.Errors {
-		placed[i] = api.ProblemError{Line: p.Line, Code: p.Code, Key: p.Key, Path: e.Path, Detail: e.Detail}
+		placed[i] = api.ProblemError{Line: p.Line, Code: p.Code, Key: p.Key, Path: e.Path, Reason: e.Reason, Detail: e.Detail}
 	}
 	return placed
 }

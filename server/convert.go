@@ -78,6 +78,9 @@ func document(r *store.Record, mayRead bool) api.Document {
 	} else if e.Match != nil && e.Lane == "" {
 		d.Lane = "" // the default lane repeats the match
 	}
+	for _, w := range r.Warnings {
+		d.Warnings = append(d.Warnings, api.Warning{Path: w.Path, Reason: w.Code, Detail: w.Detail})
+	}
 	standing(&d, r)
 	for _, t := range r.History {
 		d.History = append(d.History, transition(t, mayRead))

@@ -172,7 +172,7 @@ func (p *page) asking() {
 	p.put(contact("order-1193/contact", "1188"))
 	p.look()
 	p.say("## Questions")
-	p.say("### One event\n\nThe key is percent-encoded. `?wait=30s`, at most 5m, holds the answer until the event is terminal or stuck.")
+	p.say("### One event\n\nThe key is percent-encoded. `?wait=30s`, at most 5m, holds the answer until the event is terminal or stuck. `warnings`, if there are any, lists what did not fit the org's schema when the event was about to be sent, as `{\"path\": \"fields.Tier__c\", \"reason\": \"not_in_picklist\", \"detail\": \"…\"}`.")
 	p.call("GET /v1/events/order-1187%2Fcontact?wait=30s", "")
 	p.call("GET /v1/events/order-1188%2Fcontact", "")
 	p.call("GET /v1/events/order-1%2Fcontact", "")

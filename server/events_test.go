@@ -10,10 +10,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/outboxd/outboxd/api"
 	"github.com/outboxd/outboxd/client"
+	"github.com/outboxd/outboxd/event"
 	"github.com/outboxd/outboxd/store"
 	"github.com/outboxd/outboxd/store/storetest"
 )
@@ -414,6 +416,28 @@ func TestPut_SchemaMismatchIsRefused(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 	r.put(contact("k", "1"))
+}
+
+// What was accepted before the org's schema was known is recognised all the
+// same: its honest repeat must not be told that it was never stored.
+func TestPut_RepeatOfWhatWasAcceptedIsNoMismatch(t *testing.T) {
+	var known atomic.Bool
+	r := start(t, func(s *setup) {
+		s.deps.Schema = func(e *event.Event) []api.ProblemError {
+			if !known.Load() {
+				return nil
+			}
+			return refuseNope(e)
+		}
+	})
+	bad := strings.Replace(contact("k", "1"), "LastName", "Nope__c", 1)
+	r.put(bad)
+	known.Store(true)
+	if a := want[api.Accepted](t, r.post("/v1/events", bad), 200); !a.Duplicate {
+		t.Errorf("got %+v, want a duplicate", a)
+	}
+	wantProblem(t, r.post("/v1/events", strings.Replace(bad, "Nope__c", "Nope__c\":1,\"Other__c", 1)), 422, api.CodeKeyReused)
+	wantProblem(t, r.post("/v1/events", strings.Replace(bad, `"k"`, `"l"`, 1)), 422, api.CodeSchemaMismatch)
 }
 
 func problemCode(err error) api.Code {

@@ -36,7 +36,7 @@ type org struct {
 	objects  map[string]*object // by lower-case name
 	names    []string           // in the order of definition
 	prefixes map[string]*object
-	defined  time.Time // real time of the last change of the schema
+	defined  time.Time // of the last change of the schema
 
 	mu      sync.Mutex
 	num     uint64 // rows created so far
@@ -76,7 +76,7 @@ func (o *org) define(defs []Object) error {
 			return err
 		}
 	}
-	o.defined = o.clock.real()
+	o.defined = o.clock.now()
 	return nil
 }
 

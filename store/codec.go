@@ -250,6 +250,7 @@ type note struct {
 	Edited   bool          `json:"x,omitempty"`
 	Payload  []byte        `json:"p,omitempty"` // Edited
 	Error    *LastError    `json:"c,omitempty"`
+	Warnings []Warning     `json:"ww,omitempty"`
 	Matches  []string      `json:"h,omitempty"`
 	Kind     Kind          `json:"k,omitempty"` // newest attempt
 	Attempt  AttemptID     `json:"a,omitempty"`

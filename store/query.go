@@ -208,6 +208,7 @@ func (r *reading) noted(rec *Record, n *note, full bool) {
 	rec.Kind, rec.AttemptID, rec.JobID, rec.SentAt = n.Kind, n.Attempt, n.Job, microTime(n.SentAt)
 	rec.FirstSent, rec.Stale = microTime(n.First), n.Stale
 	rec.SentKey, rec.OtherOrg = n.SentKey, r.s.elsewhere(n)
+	rec.Warnings = n.Warnings
 	if !full {
 		return
 	}
@@ -251,7 +252,7 @@ func (r *reading) ended(seq Seq, x receipt, full bool) (Record, error) {
 		return Record{}, fmt.Errorf("event %d: receipt: %w", seq, err)
 	}
 	if len(x.note) > 0 {
-		rec.LastError, rec.Rev = n.Error, n.Rev
+		rec.LastError, rec.Rev, rec.Warnings = n.Error, n.Rev, n.Warnings
 	}
 	if !full {
 		return rec, nil

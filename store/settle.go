@@ -202,6 +202,17 @@ func (n *note) travelled(a *attempt) {
 	n.Kind, n.Attempt, n.Job, n.SentAt = a.Kind, a.ID, a.JobID, unixMicro(a.StartedAt)
 }
 
+// warned notes the outcome's warnings; it makes a note where there is none for them.
+func (n *note) warned(o *Outcome) *note {
+	if n == nil && o.Warnings != nil {
+		n = &note{}
+	}
+	if n != nil {
+		n.Warnings = o.Warnings
+	}
+	return n
+}
+
 // sent notes that the org may have seen the event, and since when.
 func (t *txn) sent(a *attempt, o *Outcome, h *recHeader, n *note) {
 	if !o.Sent && o.Verdict != Doubt {
@@ -253,6 +264,7 @@ func (t *txn) deliver(a *attempt, o *Outcome, h *recHeader, n *note) error {
 		r.attempts += n.Attempts
 		n.log(transition{At: t.wall, From: Inflight, To: Delivered, Attempt: a.ID})
 	}
+	n = n.warned(o)
 	if err := t.terminal(o.Seq, h, n, r, Inflight); err != nil {
 		return err
 	}
@@ -320,6 +332,7 @@ func (t *txn) stick(a *attempt, o *Outcome, h *recHeader, n *note) error {
 	n.travelled(a)
 	t.sent(a, o, h, n)
 	n.Matches = o.Matches
+	n.warned(o)
 	state := Failed
 	if o.Verdict == Doubt {
 		state = InDoubt
@@ -402,6 +415,7 @@ func (t *txn) again(a *attempt, o *Outcome, h *recHeader, n *note) error {
 		n.MaxBatch = 0
 	}
 	n.RESTOnly = n.RESTOnly || o.RESTOnly
+	n.warned(o)
 	t.sent(a, o, h, n)
 	if o.Verdict == Reroute {
 		route, err := t.routeID(o.Route)

@@ -202,6 +202,13 @@ type Problem struct {
 	Fields  []string `json:"fields,omitempty"`
 }
 
+// Warning is what was noted about an event before it was sent. It changes nothing.
+type Warning struct {
+	Path   string `json:"path"`
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
 // Verdict is what became of one event of an attempt.
 type Verdict uint8
 
@@ -223,6 +230,8 @@ type Outcome struct {
 	Problem *Problem // Fail, Doubt: required; Again: the last error, if any
 	Skip    bool     // Fail, Doubt: its lane's followers do not wait (on_failure: skip)
 	Matches []string // Doubt: Ids that may be it
+	// Warnings are kept with the event, in the place of earlier ones.
+	Warnings []Warning
 
 	Delay    time.Duration // Again: backoff; 0 is due at once
 	Charge   bool          // Again: counts as an attempt
@@ -311,6 +320,7 @@ type Record struct {
 	SentKey    string    // in doubt: what made the sending recognisable, as Outcome.SentKey said
 	OtherOrg   bool      // its sending, and ID, were at an org that the outbox belonged to before
 	LastError  *LastError
+	Warnings   []Warning
 	Matches    []string // in doubt
 	Reason     Reason   // stuck, else ""
 	Since      time.Time

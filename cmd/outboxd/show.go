@@ -303,6 +303,9 @@ func eventError(f facts, d api.Document) {
 			f.add("do", code.Do)
 		}
 	}
+	for _, w := range d.Warnings {
+		f.styled("warning", w.Path+": "+w.Detail, term.Yellow)
+	}
 	if x := d.Doubt; x != nil {
 		f.styled("in doubt", strings.Trim(x.Code+": "+x.Message, ": "), term.Yellow)
 		f.add("may be", strings.Join(x.Matches, " "))

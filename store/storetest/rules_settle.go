@@ -32,10 +32,11 @@ func settleVerdicts(r *rig) {
 		"deliver": delivered("003A"), "fail": failed("STRING_TOO_LONG"), "doubt": d,
 		"again": {Verdict: store.Again, Delay: time.Minute, Charge: true, Problem: &store.Problem{Code: "BUSY", Message: "later"}},
 	}
+	warnings := []store.Warning{{Path: "fields.Name", Code: "too_long", Detail: "it is"}}
 	var x store.Settlement
 	for _, c := range events {
 		o := by[c.Key]
-		o.Seq = c.Seq
+		o.Seq, o.Warnings = c.Seq, warnings
 		x.Outcomes = append(x.Outcomes, o)
 	}
 	if err := r.Settle(r.ctx, r.term, id, x); err != nil {
@@ -66,6 +67,7 @@ func settleVerdicts(r *rig) {
 		r.reopen()
 	}
 	for _, k := range []string{"deliver", "fail", "doubt"} {
+		r.wantEqual("warnings of "+k, r.get(k).Warnings, warnings)
 		h := r.get(k).History
 		if len(h) == 0 || h[len(h)-1].To != r.get(k).State || h[len(h)-1].AttemptID != id {
 			r.Errorf("history of %s = %+v; want it to end with this state and attempt", k, h)

@@ -1,0 +1,312 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/outboxd/outboxd/event"
+	"github.com/outboxd/outboxd/salesforce"
+	"github.com/outboxd/outboxd/schema"
+	"github.com/outboxd/outboxd/store"
+)
+
+// believed is how old the org's word may be for an event to be refused by it: who
+// has just made a field does not want to hear that there is none.
+const believed = time.Minute
+
+// review is what the check of a batch against the org's schema has found.
+type review struct {
+	found map[store.Seq][]schema.Finding
+	// object replaces the batch's description once the org was asked again; nil then if it did not answer.
+	object  *salesforce.Object
+	again   bool
+	parents map[string]*salesforce.Object // by name; nil for one that could not be had
+	absent  []schema.Finding              // the batch's object is not there
+}
+
+// Check says what of a valid event the org would refuse, by what it said of the
+// object within the last minute; without such a word there is no finding, and the
+// org is asked in the background. It finds nothing unless Validate is
+// ValidateReject, and never blocks.
+func (d *Dispatcher) Check(e *event.Event) []schema.Finding {
+	cfg := d.config()
+	if cfg.Validate != ValidateReject || d.org == nil {
+		return nil
+	}
+	object, absent, age := d.org.Described(e.Object)
+	if object == nil && !absent {
+		d.want(e.Object)
+		return nil
+	}
+	asked := []string{e.Object}
+	parent := func(name string) *salesforce.Object {
+		o, gone, old := d.org.Described(name)
+		if o == nil && !gone {
+			d.want(name)
+		}
+		asked, age = append(asked, name), max(age, old)
+		return o
+	}
+	var found []schema.Finding
+	if absent {
+		found = []schema.Finding{schema.NoObject(e.Object, d.knownNames())}
+	} else {
+		found = schema.Checker{Object: object, Parent: parent, Filled: cfg.object(e.Object).KeyField}.Check(e)
+	}
+	if found == nil || age < believed {
+		return found
+	}
+	for _, name := range asked {
+		d.want(name)
+	}
+	return nil
+}
+
+// maxWanted is how many wishes for descriptions may wait.
+const maxWanted = 16
+
+// want has an object described in the background, unless too many are wanted already.
+func (d *Dispatcher) want(object string) {
+	select {
+	case d.wanted <- object:
+	default:
+	}
+}
+
+// learnWanted describes what is wanted, each object at most once in the time for
+// which the answer is believed: no event costs a call.
+func (d *Dispatcher) learnWanted(ctx context.Context) {
+	const plenty = 1000
+	asked := make(map[string]time.Time)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case object := <-d.wanted:
+			name := strings.ToLower(object)
+			if last, ok := asked[name]; ok && time.Since(last) < believed {
+				continue
+			}
+			if len(asked) >= plenty {
+				clear(asked)
+			}
+			asked[name] = time.Now()
+			if _, err := d.describeAnew(ctx, object); salesforce.IsNotFound(err) {
+				d.objectNames(ctx)
+			}
+		}
+	}
+}
+
+// describeAnew is describe for who needs a word that can be believed.
+func (d *Dispatcher) describeAnew(ctx context.Context, object string) (*salesforce.Object, error) {
+	if !d.breaker.allows(reading) {
+		return nil, errPaused
+	}
+	o, err := d.org.DescribeWithin(ctx, object, believed)
+	if err != nil {
+		d.heard(reading, err)
+	}
+	return o, err
+}
+
+// glance describes an object for a check alone, which can do without. What went
+// wrong is not tried again for a while: no event costs a call.
+func (d *Dispatcher) glance(ctx context.Context, object string, ask describing) (*salesforce.Object, error) {
+	const plenty = 1000
+	name := strings.ToLower(object)
+	d.mu.Lock()
+	last := d.glances[name]
+	d.mu.Unlock()
+	if last.err != nil && time.Since(last.at) < believed {
+		return nil, last.err
+	}
+	o, err := ask(ctx, object)
+	if err == nil || errors.Is(err, errPaused) || ctx.Err() != nil {
+		return o, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.glances) >= plenty {
+		clear(d.glances)
+	}
+	d.glances[name] = glance{err, time.Now()}
+	return nil, err
+}
+
+// describing is a way to ask for a description.
+type describing func(ctx context.Context, object string) (*salesforce.Object, error)
+
+// glance is a describe that went wrong.
+type glance struct {
+	err error
+	at  time.Time
+}
+
+// objectNames asks for the names of all objects, to find the one that was meant.
+func (d *Dispatcher) objectNames(ctx context.Context) []string {
+	if !d.breaker.allows(reading) {
+		return nil
+	}
+	names, err := d.org.ObjectNames(ctx)
+	if err != nil {
+		d.heard(reading, err)
+		return nil
+	}
+	d.names.Store(&names)
+	return names
+}
+
+func (d *Dispatcher) knownNames() []string {
+	if names := d.names.Load(); names != nil {
+		return *names
+	}
+	return nil
+}
+
+// learnForCheck describes the object of a batch that is sent without a description
+// too. Its only error is that there is no such object, if that fails the events.
+func (d *Dispatcher) learnForCheck(ctx context.Context, b *batch) error {
+	if b.cfg.Validate == ValidateOff {
+		return nil
+	}
+	var err error
+	b.schema, err = d.glance(ctx, b.route.Object, d.describe)
+	if b.cfg.Validate == ValidateReject && salesforce.IsNotFound(err) {
+		return err
+	}
+	return nil
+}
+
+// undescribed is why an event is failed whose object the org does not describe.
+func (d *Dispatcher) undescribed(ctx context.Context, b *batch, seq store.Seq, err error) store.Problem {
+	if b.cfg.Validate == ValidateOff || !salesforce.IsNotFound(err) {
+		return problemOf(err)
+	}
+	if b.review.absent == nil {
+		b.review.absent = []schema.Finding{schema.NoObject(b.route.Object, d.objectNames(ctx))}
+	}
+	b.found(seq, b.review.absent)
+	if b.cfg.Validate == ValidateWarn {
+		return problemOf(err)
+	}
+	return *mismatch(b.review.absent)
+}
+
+// examine looks for what the org would refuse of an event that is about to be
+// sent. By ValidateReject it is a problem, unless a fresher description tells
+// otherwise or can't be had; of what was sent already it is only noted.
+func (d *Dispatcher) examine(ctx context.Context, b *batch, r *record, e *event.Event, when occasion) *store.Problem {
+	rejects := b.cfg.Validate == ValidateReject
+	if b.cfg.Validate == ValidateOff || b.schema == nil || rejects && when == gone {
+		return nil
+	}
+	e.Object, e.Operation = b.route.Object, event.Operation(b.route.Operation)
+	found := d.check(ctx, b, e)
+	if found != nil && rejects && !b.review.again {
+		object, err := d.glance(ctx, b.route.Object, d.describeAnew)
+		if err != nil {
+			object = nil
+		}
+		b.review.again, b.review.object, b.review.parents = true, object, nil
+		found = d.check(ctx, b, e)
+	}
+	if found == nil {
+		return nil
+	}
+	d.warnOnce("events do not fit the org's schema", slog.String("object", b.route.Object))
+	b.found(r.Seq, found)
+	if !rejects {
+		return nil
+	}
+	return mismatch(found)
+}
+
+// check compares an event with the newest description that the batch has.
+func (d *Dispatcher) check(ctx context.Context, b *batch, e *event.Event) []schema.Finding {
+	object := b.schema
+	if b.review.again {
+		object = b.review.object
+	}
+	if object == nil {
+		return nil
+	}
+	return schema.Checker{Object: object, Filled: b.object.KeyField, Parent: func(name string) *salesforce.Object {
+		return d.parent(ctx, b, name)
+	}}.Check(e)
+}
+
+// parent describes an object that a lookup of the batch points to, once a batch.
+func (d *Dispatcher) parent(ctx context.Context, b *batch, name string) *salesforce.Object {
+	if o, ok := b.review.parents[name]; ok {
+		return o
+	}
+	ask := d.describe
+	if b.review.again {
+		ask = d.describeAnew
+	}
+	o, err := d.glance(ctx, name, ask)
+	if err != nil {
+		o = nil
+	}
+	if b.review.parents == nil {
+		b.review.parents = make(map[string]*salesforce.Object)
+	}
+	b.review.parents[name] = o
+	return o
+}
+
+func (b *batch) found(seq store.Seq, found []schema.Finding) {
+	if b.review.found == nil {
+		b.review.found = make(map[store.Seq][]schema.Finding)
+	}
+	b.review.found[seq] = found
+}
+
+// mismatch says what of an event does not fit; all of it is in its warnings.
+func mismatch(found []schema.Finding) *store.Problem {
+	p := invalid(found[0].Path + ": " + found[0].Detail)
+	if more := len(found) - 1; more > 0 {
+		p.Message += fmt.Sprintf(" (and %d more)", more)
+	}
+	for _, f := range found {
+		if name, ok := strings.CutPrefix(f.Path, "fields."); ok {
+			p.Fields = append(p.Fields, name)
+		}
+	}
+	return p
+}
+
+// tellFindings puts what was found into the outcomes. An answer that blames the
+// schema where nothing was found shows that it has changed: the org is asked again.
+func (d *Dispatcher) tellFindings(b *batch, outcomes []store.Outcome) {
+	if b.cfg == nil || b.cfg.Validate == ValidateOff {
+		return
+	}
+	for i := range outcomes {
+		o := &outcomes[i]
+		found := b.review.found[o.Seq]
+		for _, f := range found {
+			o.Warnings = append(o.Warnings, store.Warning{Path: f.Path, Code: string(f.Reason), Detail: f.Detail})
+		}
+		if found == nil && o.Problem != nil && blamesSchema(o.Problem) {
+			d.want(b.route.Object)
+		}
+	}
+}
+
+// schemaCodes are the org's codes for what a check should have found.
+var schemaCodes = map[string]bool{
+	"INVALID_FIELD": true, "INVALID_FIELD_FOR_INSERT_UPDATE": true, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": true,
+	"INVALID_TYPE_ON_FIELD_IN_RECORD": true, "JSON_PARSER_ERROR": true, "MALFORMED_ID": true, "NOT_FOUND": true, "INVALID_TYPE": true,
+	"NUMBER_OUTSIDE_VALID_RANGE": true, "REQUIRED_FIELD_MISSING": true, "STRING_TOO_LONG": true,
+}
+
+// blamesSchema leaves out a parent that does not exist, which has the same code as a field that doesn't.
+func blamesSchema(p *store.Problem) bool {
+	return schemaCodes[p.Code] && !strings.HasPrefix(p.Message, "Foreign key external ID")
+}

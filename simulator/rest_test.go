@@ -316,6 +316,10 @@ func TestDescribe(t *testing.T) {
 	if d.object()["keyPrefix"] != "003" {
 		t.Errorf("key prefix %v", d.object()["keyPrefix"])
 	}
+	types, _ := d.object()["recordTypeInfos"].([]any)
+	if len(types) != 1 || types[0].(map[string]any)["master"] != true {
+		t.Errorf("record types %v, want the master alone", types)
+	}
 	future := time.Now().Add(time.Minute).UTC().Format(http.TimeFormat)
 	past := time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat)
 	if r := o.do("GET", "/sobjects/Contact/describe", "", "If-Modified-Since", future); r.status != 304 || r.body != "" {
@@ -323,7 +327,13 @@ func TestDescribe(t *testing.T) {
 	}
 	o.do("GET", "/sobjects/Contact/describe", "", "If-Modified-Since", past).want(200, "")
 	o.do("GET", "/sobjects/Nope/describe", "").refused(404, "NOT_FOUND", "")
-	o.do("GET", "/sobjects", "").want(200, `"name":"Organization"`)
+	for _, one := range o.do("GET", "/sobjects", "").want(200, `"name":"Organization"`).object()["sobjects"].([]any) {
+		for member := range one.(map[string]any) {
+			if _, ok := d.object()[member]; !ok {
+				t.Errorf("the list of all objects has %s, describe has not", member)
+			}
+		}
+	}
 	o.do("GET", "/sobjects/Account", "").want(200, "objectDescribe")
 }
 

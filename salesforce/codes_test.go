@@ -23,6 +23,7 @@ func TestClassOfRecord(t *testing.T) {
 		{"INSUFFICIENT_ACCESS_OR_READONLY", "", BadConfig},
 		{"INVALID_FIELD", "No such column 'Foo__c' on sobject of type Account", BadConfig},
 		{"INVALID_FIELD", "Foreign key external ID: A-17 not found for field Sku__c in entity Item__c", Permanent},
+		{"INVALID_FIELD", "Failed to deserialize field at col 3. Due to, '6/15/19' is not a valid value for the type xsd:date", Permanent},
 		{"INVALID_FIELD", "Number of fields in header is different from the row. header = 4 row = 3", Permanent},
 		{"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "MyCoolTrigger: System.LimitException: SBQQ:Too many SOQL queries: 101", Split},
 		{"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: execution of BeforeInsert caused by: System.DmlException: first error: UNABLE_TO_LOCK_ROW, unable to", Retry},

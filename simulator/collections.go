@@ -277,7 +277,7 @@ func deleteCollection(s *Simulator, r *request) *answer {
 	ids := strings.Split(r.query.Get("ids"), ",")
 	switch {
 	case r.query.Get("ids") == "":
-		return errorAnswer(http.StatusBadRequest, "REQUIRED_FIELD_MISSING", "At least 1 record is required")
+		return errorAnswer(http.StatusBadRequest, "REQUIRED_FIELD_MISSING", "At least 1 Id is required.")
 	case len(ids) > maxCollection:
 		return tooManyRecords()
 	}

@@ -284,6 +284,12 @@ func (o *object) add(def Field, system systemField) error {
 		system = sysFullName
 	}
 	f := &field{Field: def, kind: typ.kind, label: label(def.Name), system: system, object: o}
+	switch {
+	case system == sysID && isCustom(o.Name):
+		f.label = "Record ID"
+	case system == sysID:
+		f.label = label(o.Name) + " ID"
+	}
 	if def.ExternalID || def.Unique || f.idLookup() {
 		f.live, f.bin = newIndex(), newIndex()
 	}

@@ -285,7 +285,7 @@ await step('bulk: insert, one bad row among good', async () => {
   assert.match(r.successfulResults[0].sf__Id, /^\w{18}$/);
   assert.equal(r.failedResults.length, 1);
   assert.equal(r.failedResults[0].Number__c, 'b-2');
-  assert.match(r.failedResults[0].sf__Error, /^INVALID_TYPE_ON_FIELD_IN_RECORD:.*--$/);
+  assert.match(r.failedResults[0].sf__Error, /^INVALID_FIELD:Failed to deserialize field at col 1. Due to, 'much' is not a valid value for the type xsd:double:Total__c --$/);
   assert.deepEqual(r.unprocessedRecords, []);
   const row = await conn.sobject('Order__c').findOne({ Number__c: 'b-1' }, 'Paid__c, Due__c');
   assert.deepEqual([row.Paid__c, row.Due__c], [true, '2027-01-31']);

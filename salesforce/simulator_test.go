@@ -270,11 +270,20 @@ func runJob(t *testing.T, c *salesforce.Client, spec salesforce.JobSpec, rows []
 	if err := table.WriteCSV(&data); err != nil {
 		t.Fatal(err)
 	}
+	job := runCSV(t, c, spec, data.String())
+	return job, resultsOf(t, ctx, c, job.ID, len(rows))
+}
+
+// runCSV takes an upload through a job's whole life.
+func runCSV(t *testing.T, c *salesforce.Client, spec salesforce.JobSpec, csv string) salesforce.Job {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
 	job, err := c.CreateJob(ctx, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.UploadJob(ctx, job.ID, data.Bytes()); err != nil {
+	if err := c.UploadJob(ctx, job.ID, []byte(csv)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.CloseJob(ctx, job.ID); err != nil {
@@ -285,7 +294,7 @@ func runJob(t *testing.T, c *salesforce.Client, spec salesforce.JobSpec, rows []
 			t.Fatal(err)
 		}
 	}
-	return job, resultsOf(t, ctx, c, job.ID, len(rows))
+	return job
 }
 
 type results struct{ ok, failed, unprocessed []salesforce.ResultRow }

@@ -303,8 +303,14 @@ func (c *chunk) resolve(w *write) *rowError {
 	return nil
 }
 
+// parent finds the row that a parent's external id names. Rows of one object
+// that are saved together don't see each other.
 func (c *chunk) parent(p parentRef) (string, *rowError) {
-	switch rows := p.key.find(p.value); len(rows) {
+	rows := p.key.find(p.value)
+	if p.lookup.object == p.key.object {
+		rows = slices.DeleteFunc(slices.Clone(rows), func(r *record) bool { return r.num > c.first })
+	}
+	switch len(rows) {
 	case 0:
 		return "", errNoParent(p.key, p.value)
 	case 1:

@@ -200,6 +200,15 @@ func TestCollections_ParentInTheSameCall(t *testing.T) {
 	item(t, r, 3, "INVALID_FIELD", "Foreign key external ID: parent not found for field Sku__c in entity Item__c")
 }
 
+func TestCollections_SetupObjectsApart(t *testing.T) {
+	o := startOrg(t, Config{})
+	user := `{"attributes":{"type":"User"},"Username":"a@example.com","LastName":"A"}`
+	r := o.do("POST", "/composite/sobjects", records(contact(`"LastName":"A"`), user))
+	item(t, r, 0, "", "")
+	item(t, r, 1, "MIXED_DML_OPERATION", "(or vice versa): User, original object: Contact")
+	item(t, o.do("POST", "/composite/sobjects", records(user)), 0, "", "")
+}
+
 func TestJob_ManyMatches(t *testing.T) {
 	o := startOrg(t, Config{Schema: polymorphic()})
 	a, b := o.create("Item__c", `{"Sku__c":"k"}`), o.create("Item__c", `{"Sku__c":"k"}`)
@@ -208,6 +217,26 @@ func TestJob_ManyMatches(t *testing.T) {
 	if want := "DUPLICATE_EXTERNAL_ID:Sku: more than one record found for external id field: [" + a + ", " + b + "]:"; len(bad) != 1 || !strings.HasPrefix(bad[0][1], want) {
 		t.Errorf("%q, want one row with %s", bad, want)
 	}
+}
+
+// TestFaults_OfWholeChunks: a lock or a trigger that takes a chunk along is a
+// fault of each of its rows, so often as there are rows.
+func TestFaults_OfWholeChunks(t *testing.T) {
+	o := startOrg(t, Config{})
+	o.fault(Fault{Match: Match{Kind: "coll.create", Times: 2}, Do: "lock"})
+	two := records(contact(`"LastName":"A"`), contact(`"LastName":"B"`))
+	r := o.do("POST", "/composite/sobjects", two)
+	item(t, r, 0, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access")
+	item(t, r, 1, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access")
+	item(t, o.do("POST", "/composite/sobjects", two), 1, "", "")
+	o.effects(2)
+	const trigger = "T: execution of BeforeInsert caused by: System.LimitException: Too many SOQL queries: 101"
+	o.fault(Fault{Match: Match{Kind: "job.close", Times: chunkRows}, Do: "row_error", Code: "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", Message: trigger})
+	j := o.run(insertContacts, contactsCSV(chunkRows+50, 0))
+	if j["state"] != stateComplete || j["numberRecordsFailed"] != float64(chunkRows) {
+		t.Errorf("%v", j)
+	}
+	o.effects(52)
 }
 
 func TestResults_NullComesBackInTwoWays(t *testing.T) {

@@ -270,20 +270,11 @@ func runJob(t *testing.T, c *salesforce.Client, spec salesforce.JobSpec, rows []
 	if err := table.WriteCSV(&data); err != nil {
 		t.Fatal(err)
 	}
-	job := runCSV(t, c, spec, data.String())
-	return job, resultsOf(t, ctx, c, job.ID, len(rows))
-}
-
-// runCSV takes an upload through a job's whole life.
-func runCSV(t *testing.T, c *salesforce.Client, spec salesforce.JobSpec, csv string) salesforce.Job {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
 	job, err := c.CreateJob(ctx, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.UploadJob(ctx, job.ID, []byte(csv)); err != nil {
+	if err := c.UploadJob(ctx, job.ID, data.Bytes()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.CloseJob(ctx, job.ID); err != nil {
@@ -294,7 +285,7 @@ func runCSV(t *testing.T, c *salesforce.Client, spec salesforce.JobSpec, csv str
 			t.Fatal(err)
 		}
 	}
-	return job
+	return job, resultsOf(t, ctx, c, job.ID, len(rows))
 }
 
 type results struct{ ok, failed, unprocessed []salesforce.ResultRow }

@@ -42,13 +42,13 @@ func TestControl_RecordsAndEffects(t *testing.T) {
 }
 
 func TestControl_Calls(t *testing.T) {
-	o := startOrg(t, Config{APILimit: 50_000})
+	o := startOrg(t, Config{APILimit: 50})
 	o.run(insertContacts, contactsCSV(1, 0))
 	var got Calls
 	if err := strictJSON([]byte(o.do("GET", "/_sim/calls", "").want(200, "").body), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Calls["token"] != 1 || got.Calls["job.create"] != 1 || got.Calls["job.upload"] != 1 || got.Calls["job.close"] != 1 || got.Max != 50_000 {
+	if got.Calls["token"] != 1 || got.Calls["job.create"] != 1 || got.Calls["job.upload"] != 1 || got.Calls["job.close"] != 1 || got.Max != 50 {
 		t.Errorf("%+v", got)
 	}
 	sum := -int64(got.Calls["token"])

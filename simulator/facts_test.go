@@ -219,6 +219,41 @@ func TestJob_ManyMatches(t *testing.T) {
 	}
 }
 
+func TestMasterDetail(t *testing.T) {
+	o := startOrg(t, Config{Schema: []Object{{Name: "Line__c", Fields: []Field{
+		{Name: "Sku__c", ExternalID: true, Unique: true},
+		{Name: "Account__c", Type: "reference", ReferenceTo: References{"Account"}, Relationship: "Account__r", MasterDetail: true},
+	}}}})
+	for _, f := range o.do("GET", "/sobjects/Line__c/describe", "").object()["fields"].([]any) {
+		if f := f.(map[string]any); f["name"] == "Account__c" &&
+			(f["createable"] != true || f["updateable"] != false || f["nillable"] != false || f["cascadeDelete"] != true) {
+			t.Errorf("%v", f)
+		}
+	}
+	master := o.create("Account", `{"Name":"A","Shop_Id__c":"1"}`)
+	o.do("POST", "/sobjects/Line__c", `{"Sku__c":"a"}`).refused(400, "REQUIRED_FIELD_MISSING", "[Account__c]")
+	const path, line = "/sobjects/Line__c/Sku__c/a", `{"Account__r":{"Shop_Id__c":"1"}}`
+	id := o.do("PATCH", path, line).want(201, "").object()["id"].(string)
+	const refusal = "Unable to create/update fields: Account__c."
+	o.do("PATCH", path, line).refused(400, "INVALID_FIELD_FOR_INSERT_UPDATE", refusal)
+	o.do("PATCH", "/sobjects/Line__c/"+id, `{"Account__c":"`+master+`"}`).refused(400, "INVALID_FIELD_FOR_INSERT_UPDATE", refusal)
+	o.do("PATCH", path, `{}`).want(200, "")
+
+	r := o.do("DELETE", "/composite/sobjects?allOrNone=true&ids="+master+",0015e0000000001", "")
+	item(t, r, 0, "ALL_OR_NONE_OPERATION_ROLLED_BACK", "")
+	o.effects(2)
+	o.do("GET", "/sobjects/Line__c/"+id, "").want(200, "")
+	o.do("DELETE", "/sobjects/Account/"+master, "").want(204, "")
+	all := o.effects(4)
+	if all[2].ID != id || all[3].ID != master || all[2].Operation != "delete" {
+		t.Errorf("deleted %+v", all[2:])
+	}
+	o.do("DELETE", "/sobjects/Line__c/"+id, "").refused(404, "ENTITY_IS_DELETED", "")
+	if _, err := New(Config{Schema: []Object{{Name: "X__c", Fields: []Field{{Name: "F__c", MasterDetail: true}}}}}); err == nil {
+		t.Error("a text is a master")
+	}
+}
+
 // TestFaults_OfWholeChunks: a lock or a trigger that takes a chunk along is a
 // fault of each of its rows, so often as there are rows.
 func TestFaults_OfWholeChunks(t *testing.T) {

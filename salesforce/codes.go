@@ -109,7 +109,7 @@ func classByMessage(code, message string) (Class, bool) {
 	case "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER", "APEX_ERROR":
 		return classInside(message)
 	case "INVALID_FIELD":
-		if IsMissingParent(code, message) || mentions(message, "number of fields in header") {
+		if IsMissingParent(code, message) || mentions(message, "number of fields in header", "failed to deserialize field") {
 			return Permanent, true
 		}
 	case "DUPLICATE_VALUE":

@@ -48,7 +48,10 @@ func errorAnswer(status int, code, message string) *answer {
 
 // rowAnswer is a refused row as the answer of a single-row resource.
 func rowAnswer(e *rowError, version string) *answer {
-	if e.httpStatus() != http.StatusMultipleChoices {
+	switch {
+	case e.unread:
+		return errorAnswer(e.httpStatus(), e.code, e.message)
+	case e.httpStatus() != http.StatusMultipleChoices:
 		return valueAnswer(e.httpStatus(), []struct {
 			Message   string   `json:"message"`
 			ErrorCode string   `json:"errorCode"`

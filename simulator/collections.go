@@ -120,6 +120,7 @@ type batch struct {
 
 // run applies op to the writes in order and answers with one result each.
 func (b *batch) run(op func(c *chunk, i int) outcome) *answer {
+	b.refuseMixed()
 	c := b.sim.org.begin("collections", "", b.whole)
 	defer c.end()
 	out := make([]outcome, len(b.writes))
@@ -185,6 +186,22 @@ func errDoubleKey(key *field) func(*write) *rowError {
 		return refuse("DUPLICATE_VALUE", "Duplicate external id specified: "+w.keyValue, key.Name)
 	}
 }
+
+// refuseMixed fails the records that are set-up objects where the first is
+// none, and the other way round: they can't be saved together.
+func (b *batch) refuseMixed() {
+	first := b.objects[0]
+	for i, o := range b.objects {
+		if o.setup() != first.setup() {
+			b.writes[i].err = firstError(b.writes[i].err, refuse("MIXED_DML_OPERATION",
+				"DML operation on setup object is not permitted after you have updated a non-setup object (or vice versa): "+
+					o.Name+", original object: "+first.Name))
+		}
+	}
+}
+
+// setup reports whether the object belongs to the org's administration.
+func (o *object) setup() bool { return o.Name == "User" || o.Name == "Organization" }
 
 // notForEvents fails the writes that platform events know nothing of.
 func (b *batch) notForEvents(operation string) {
@@ -277,7 +294,7 @@ func deleteCollection(s *Simulator, r *request) *answer {
 	ids := strings.Split(r.query.Get("ids"), ",")
 	switch {
 	case r.query.Get("ids") == "":
-		return errorAnswer(http.StatusBadRequest, "REQUIRED_FIELD_MISSING", "At least 1 record is required")
+		return errorAnswer(http.StatusBadRequest, "REQUIRED_FIELD_MISSING", "At least 1 Id is required.")
 	case len(ids) > maxCollection:
 		return tooManyRecords()
 	}

@@ -75,7 +75,7 @@ func TestCollections_Update(t *testing.T) {
 	item(t, r, 0, "", "")
 	item(t, r, 1, "MISSING_ARGUMENT", "Id not specified in an update call")
 	item(t, r, 2, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-	item(t, r, 3, "MALFORMED_ID", "malformed id nonsense")
+	item(t, r, 3, "MALFORMED_ID", "Contact ID: id value of incorrect type: nonsense")
 	item(t, r, 4, "REQUIRED_FIELD_MISSING", "[LastName]")
 	o.effects(3)
 	r = o.do("PATCH", "/composite/sobjects", records(
@@ -127,7 +127,7 @@ func TestCollections_Delete(t *testing.T) {
 	r = o.do("DELETE", "/composite/sobjects?ids="+a+","+c, "")
 	item(t, r, 0, "ENTITY_IS_DELETED", "entity is deleted")
 	item(t, r, 1, "", "")
-	o.do("DELETE", "/composite/sobjects", "").refused(400, "REQUIRED_FIELD_MISSING", "")
+	o.do("DELETE", "/composite/sobjects", "").refused(400, "REQUIRED_FIELD_MISSING", "At least 1 Id is required.")
 }
 
 func TestCollections_Read(t *testing.T) {

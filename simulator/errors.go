@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 )
@@ -11,12 +12,18 @@ type rowError struct {
 	message string
 	fields  []string
 	status  int      // of the single-row resource; 0: 400
+	unread  bool     // met while the request was read: the single-row answer has no fields then
 	matches []string // ids, when several rows have the external id
 }
 
 // refuse is a rowError of status 400.
 func refuse(code, message string, fields ...string) *rowError {
 	return &rowError{code: code, message: message, fields: fields}
+}
+
+// misread is a rowError of a request that makes no sense against the schema.
+func misread(code, message string) *rowError {
+	return &rowError{code: code, message: message, unread: true}
 }
 
 // at gives a rowError another status.
@@ -49,7 +56,7 @@ func (e *rowError) bulk() string {
 }
 
 func errNoColumn(name, object string) *rowError {
-	return refuse("INVALID_FIELD", "No such column '"+name+"' on sobject of type "+object)
+	return misread("INVALID_FIELD", "No such column '"+name+"' on sobject of type "+object)
 }
 
 func errReadOnly(names ...string) *rowError {
@@ -76,6 +83,16 @@ func errNoResource() *rowError {
 
 func errWrongID(label, id, name string) *rowError {
 	return refuse("MALFORMED_ID", label+": id value of incorrect type: "+id, name)
+}
+
+// errNoID tells of an Id that is none, or one of another object.
+func (o *object) errNoID(id string) *rowError { return errWrongID(o.field("Id").label, id, "Id") }
+
+// errBadCell tells of a cell that is not of the field's type; columns count
+// from 0.
+func errBadCell(f *field, cell string, column int) *rowError {
+	return refuse("INVALID_FIELD", fmt.Sprintf("Failed to deserialize field at col %d. Due to, '%s' is not a valid value for the type %s",
+		column, cell, f.soapType()), f.Name)
 }
 
 // errDuplicateValue tells of a unique value that another row has. Within one

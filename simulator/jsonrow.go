@@ -142,7 +142,7 @@ func errDeserialize(typ string, v jsontext.Value, at place) *rowError {
 	case '[':
 		text = "["
 	}
-	return refuse("JSON_PARSER_ERROR", fmt.Sprintf("Cannot deserialize instance of %s from %s %s or request may be missing a required field at %s",
+	return misread("JSON_PARSER_ERROR", fmt.Sprintf("Cannot deserialize instance of %s from %s %s or request may be missing a required field at %s",
 		typ, jsonKind(v), text, at))
 }
 
@@ -275,7 +275,7 @@ func (rr *rowReader) recordID(v jsontext.Value, before *rowError) (string, *rowE
 	s, _ := jsonString(v)
 	id, ok := canonicalID(s)
 	if !ok {
-		return "", firstError(before, refuse("MALFORMED_ID", "malformed id "+s, "Id"))
+		return "", firstError(before, rr.object.errNoID(s))
 	}
 	return id, before
 }
@@ -299,7 +299,7 @@ func (rr *rowReader) assign(w *write, f *field, m member, at place) {
 	case f.system == sysID && !rr.update && rr.key == nil:
 		w.err = firstError(w.err, refuse("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", "Id"))
 	case f.system == sysID || f == rr.key:
-		w.err = firstError(w.err, refuse("INVALID_FIELD",
+		w.err = firstError(w.err, misread("INVALID_FIELD",
 			"The "+f.Name+" field should not be specified in the sobject data."))
 	case f.ReadOnly:
 		w.err = firstError(w.err, errReadOnly(f.Name))
@@ -343,10 +343,10 @@ func (rr *rowReader) parent(f *field, m member, at place) (parentRef, *rowError)
 	}
 	target := rr.org.object(typ)
 	if target == nil || !f.targets(target) {
-		return parentRef{}, refuse("INVALID_FIELD", "Relationship "+m.name+" has several targets and needs attributes.type")
+		return parentRef{}, misread("INVALID_FIELD", "Relationship "+m.name+" has several targets and needs attributes.type")
 	}
 	if len(keys) != 1 {
-		return parentRef{}, refuse("INVALID_FIELD", "Relationship "+m.name+" needs exactly one external id field")
+		return parentRef{}, misread("INVALID_FIELD", "Relationship "+m.name+" needs exactly one external id field")
 	}
 	return parentByKey(f, target, keys[0], at)
 }
@@ -357,7 +357,7 @@ func parentByKey(lookup *field, target *object, m member, at place) (parentRef, 
 		return parentRef{}, errNoColumn(m.name, target.Name)
 	}
 	if !key.indexed() || !key.keyed() {
-		return parentRef{}, refuse("INVALID_FIELD", m.name+" is not an External ID or indexed field for "+target.Name)
+		return parentRef{}, misread("INVALID_FIELD", m.name+" is not an External ID or indexed field for "+target.Name)
 	}
 	v, err := key.fromJSON(m.value, at)
 	if err == nil && v == "" {

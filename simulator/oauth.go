@@ -365,16 +365,52 @@ func (s *Simulator) username() string { return cmp.Or(s.cfg.Username, "integrati
 // showUserInfo answers GET /services/oauth2/userinfo.
 func showUserInfo(s *Simulator, r *request) *answer {
 	org := s.org.identity()
-	return valueAnswer(http.StatusOK, map[string]string{
+	return valueAnswer(http.StatusOK, map[string]any{
 		"sub":                baseURL(r) + "/id/" + org + "/" + s.org.user,
 		"user_id":            s.org.user,
 		"organization_id":    org,
 		"preferred_username": s.username(),
+		"nickname":           nickname,
+		"name":               displayName,
+		"email":              s.username(),
+		"email_verified":     true,
+		"zoneinfo":           "GMT",
+		"active":             true,
+		"user_type":          "STANDARD",
+		"language":           "en_US",
+		"locale":             "en_US",
+		"utcOffset":          0,
+		"is_app_installed":   true,
+		"urls":               userURLs(r, org, s.org.user),
 	})
 }
 
+// The integration user's names.
+const (
+	displayName = "Integration User"
+	nickname    = "integration"
+)
+
+// userURLs are the templates of addresses that identity and userinfo tell;
+// the client puts its version in.
+func userURLs(r *request, org, user string) map[string]string {
+	base := baseURL(r)
+	data := base + "/services/data/v{version}/"
+	return map[string]string{
+		"enterprise": base + "/services/Soap/c/{version}/" + org[:15],
+		"partner":    base + "/services/Soap/u/{version}/" + org[:15],
+		"metadata":   base + "/services/Soap/m/{version}/" + org[:15],
+		"rest":       data,
+		"sobjects":   data + "sobjects/",
+		"query":      data + "query/",
+		"search":     data + "search/",
+		"recent":     data + "recent/",
+		"profile":    base + "/" + user,
+	}
+}
+
 // showIdentity answers the id URL of a token. It has its own words for a
-// token that is dead.
+// token that is dead, and its own names for what userinfo tells.
 func showIdentity(s *Simulator, r *request) *answer {
 	if !s.auth.use(r.token) {
 		return &answer{
@@ -383,5 +419,27 @@ func showIdentity(s *Simulator, r *request) *answer {
 			body:   []byte("Bad_OAuth_Token"),
 		}
 	}
-	return showUserInfo(s, r)
+	org := s.org.identity()
+	return valueAnswer(http.StatusOK, map[string]any{
+		"id":               baseURL(r) + "/id/" + org + "/" + s.org.user,
+		"asserted_user":    true,
+		"user_id":          s.org.user,
+		"organization_id":  org,
+		"username":         s.username(),
+		"nick_name":        nickname,
+		"display_name":     displayName,
+		"email":            s.username(),
+		"email_verified":   true,
+		"first_name":       nil,
+		"last_name":        displayName,
+		"timezone":         "GMT",
+		"active":           true,
+		"user_type":        "STANDARD",
+		"language":         "en_US",
+		"locale":           "en_US",
+		"utcOffset":        0,
+		"is_app_installed": true,
+		"photos":           map[string]string{"picture": baseURL(r) + "/profilephoto/005/F", "thumbnail": baseURL(r) + "/profilephoto/005/T"},
+		"urls":             userURLs(r, org, s.org.user),
+	})
 }

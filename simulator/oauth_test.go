@@ -256,3 +256,19 @@ func TestParsePublicKey(t *testing.T) {
 		t.Error("nonsense is a key")
 	}
 }
+
+func TestIdentity(t *testing.T) {
+	o := startOrg(t, Config{})
+	url := o.do("GET", "/services/data/v66.0", "").object()["identity"].(string)
+	me := o.do("GET", strings.TrimPrefix(url, o.url), "").want(200, "").object()
+	info := o.do("GET", "/services/oauth2/userinfo", "").want(200, "").object()
+	if me["id"] != url || me["id"] != info["sub"] || me["username"] != info["preferred_username"] {
+		t.Errorf("identity %v\nuser info %v", me, info)
+	}
+	rest := strings.Replace(me["urls"].(map[string]any)["rest"].(string), "{version}", "66.0", 1)
+	o.do("GET", strings.TrimPrefix(rest, o.url), "").want(200, `"sobjects"`)
+	o.token = "dead"
+	if r := o.do("GET", strings.TrimPrefix(url, o.url), ""); r.status != 403 || r.body != "Bad_OAuth_Token" {
+		t.Errorf("with a dead token: %d %s", r.status, r.body)
+	}
+}

@@ -157,7 +157,7 @@ func (p *jobPlan) read(w *write, cells []string, arena []assignment) []assignmen
 		if w.err != nil {
 			break
 		}
-		arena = p.columns[i].read(w, cells[i], arena)
+		arena = p.columns[i].read(w, i, cells[i], arena)
 	}
 	end := len(arena)
 	arena = append(arena, assignment{}) // room for the key of an upsert that creates
@@ -183,8 +183,9 @@ func (p *jobPlan) unnamed(w *write) *rowError {
 	}
 }
 
-// read takes one cell. An empty one leaves the field alone.
-func (c *csvColumn) read(w *write, cell string, arena []assignment) []assignment {
+// read takes the cell of the column number at. An empty one leaves the field
+// alone.
+func (c *csvColumn) read(w *write, at int, cell string, arena []assignment) []assignment {
 	if cell == "" {
 		return arena
 	}
@@ -193,12 +194,12 @@ func (c *csvColumn) read(w *write, cell string, arena []assignment) []assignment
 		if id, ok := canonicalID(cell); ok {
 			w.id = id
 		} else {
-			w.err = refuse("MALFORMED_ID", "malformed id "+cell, "Id")
+			w.err = errWrongID(c.field.label, cell, c.field.Name)
 		}
 		return arena
 	case roleKey:
 		if cell != null {
-			w.keyValue, w.err = c.field.fromCell(cell)
+			w.keyValue, w.err = c.field.fromCell(cell, at)
 		}
 		return arena
 	case roleReadOnly:
@@ -210,18 +211,18 @@ func (c *csvColumn) read(w *write, cell string, arena []assignment) []assignment
 	case roleParent:
 		if cell != null {
 			var v string
-			v, w.err = c.parent.fromCell(cell)
+			v, w.err = c.parent.fromCell(cell, at)
 			w.parents = append(w.parents, parentRef{c.field, c.parent, v})
 			return arena
 		}
 	}
-	v, err := c.field.fromCell(cell)
+	v, err := c.field.fromCell(cell, at)
 	w.err = err
 	return append(arena, assignment{c.field, v})
 }
 
 // fromCell brings a cell that is not empty into the field's normal form.
-func (f *field) fromCell(cell string) (string, *rowError) {
+func (f *field) fromCell(cell string, at int) (string, *rowError) {
 	if cell == null && f.kind != kindBool {
 		return "", nil
 	}
@@ -234,7 +235,7 @@ func (f *field) fromCell(cell string) (string, *rowError) {
 	}
 	v, ok := f.parse(cell)
 	if !ok {
-		return "", refuse("INVALID_TYPE_ON_FIELD_IN_RECORD", f.label+": value not of required type: "+cell, f.Name)
+		return "", errBadCell(f, cell, at)
 	}
 	return v, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // column is a field of the queried object, or of a parent one level up.
@@ -69,7 +70,8 @@ type filter struct {
 func (o *org) bind(st *statement, deleted bool) (*query, *rowError) {
 	obj := o.object(st.from)
 	if obj == nil {
-		return nil, refuse("INVALID_TYPE", errorAt(st.text, st.from, "sObject type '"+st.from+"' is not supported."))
+		return nil, refuse("INVALID_TYPE", errorAt(st.text, st.from, "sObject type '"+st.from+"' is not supported."+
+			" If you are attempting to use a custom object, be sure to append the '__c' after the entity name."+seeDescribe))
 	}
 	if obj.event {
 		return nil, refuse("INVALID_TYPE_FOR_OPERATION", "entity type "+obj.Name+" does not support query")
@@ -99,9 +101,19 @@ func (o *org) bind(st *statement, deleted bool) (*query, *rowError) {
 	return q, err
 }
 
+// shownBefore is how much of a statement an error shows before its place.
+const shownBefore = 32
+
+// seeDescribe ends the errors about names.
+const seeDescribe = " Please reference your WSDL or the describe call for the appropriate names."
+
 func errorAt(text, token, message string) string {
 	at := max(strings.Index(text, token), 0)
-	return fmt.Sprintf("\n%s\n%s^\nERROR at Row:1:Column:%d\n%s", text, strings.Repeat(" ", min(at, 100)), at+1, message)
+	from := max(at-shownBefore, 0)
+	for from > 0 && !utf8.RuneStart(text[from]) {
+		from++
+	}
+	return fmt.Sprintf("\n%s\n%s^\nERROR at Row:1:Column:%d\n%s", text[from:], strings.Repeat(" ", at-from), at+1, message)
 }
 
 // column finds a field, or one of a parent.
@@ -120,7 +132,7 @@ func (q *query) column(p fieldPath) (column, *rowError) {
 	}
 	if c.field = obj.field(p.name); c.field == nil {
 		return c, refuse("INVALID_FIELD", errorAt(q.st.text, p.name, "No such column '"+p.name+"' on entity '"+obj.Name+
-			"'. If you are attempting to use a custom field, be sure to append the '__c' after the custom field name."))
+			"'. If you are attempting to use a custom field, be sure to append the '__c' after the custom field name."+seeDescribe))
 	}
 	return c, nil
 }

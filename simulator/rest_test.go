@@ -83,25 +83,25 @@ func TestRow_Refusals(t *testing.T) {
 	for _, tt := range []struct {
 		name, object, body string
 		code, message      string
-		fields             string
+		fields             string // <nil>: the answer has no such member
 	}{
 		{"required", "Contact", `{"FirstName":"Ada"}`, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName]", "[LastName]"},
 		{"required and blank", "Contact", `{"LastName":" "}`, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName]", "[LastName]"},
-		{"unknown column", "Account", `{"Name":"A","Foo__c":1}`, "INVALID_FIELD", "No such column 'Foo__c' on sobject of type Account", "[]"},
+		{"unknown column", "Account", `{"Name":"A","Foo__c":1}`, "INVALID_FIELD", "No such column 'Foo__c' on sobject of type Account", "<nil>"},
 		{"too long", "Contact", `{"LastName":"A","FirstName":"` + strings.Repeat("é", 41) + `"}`, "STRING_TOO_LONG", "First Name: data value too large: éé", "[FirstName]"},
-		{"picklist", "Contact", `{"LastName":"A","Tier__c":"Iron"}`, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "bad value for restricted picklist field: Iron", "[Tier__c]"},
+		{"picklist", "Contact", `{"LastName":"A","Tier__c":"Iron"}`, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "Tier: bad value for restricted picklist field: Iron", "[Tier__c]"},
 		{"multi-select picklist", "Item__c", `{"Tags__c":"a;c"}`, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "field: c", "[Tags__c]"},
-		{"text in a number", "Contact", `{"LastName":"A","Score__c":"n/a"}`, "JSON_PARSER_ERROR", "Cannot deserialize instance of double from VALUE_STRING value n/a or request may be missing a required field at [line:1, column:", "[]"},
-		{"number in a text", "Contact", `{"LastName":5}`, "JSON_PARSER_ERROR", "Cannot deserialize instance of string from VALUE_NUMBER_INT value 5", "[]"},
-		{"null in a boolean", "Contact", `{"LastName":"A","DoNotCall":null}`, "JSON_PARSER_ERROR", "instance of boolean from VALUE_NULL", "[]"},
-		{"text in a boolean", "Contact", `{"LastName":"A","DoNotCall":"true"}`, "JSON_PARSER_ERROR", "instance of boolean from VALUE_STRING", "[]"},
-		{"empty date", "Contact", `{"LastName":"A","Birthdate":""}`, "JSON_PARSER_ERROR", "Cannot deserialize instance of date from VALUE_STRING value  or request", "[]"},
-		{"datetime in a date", "Contact", `{"LastName":"A","Birthdate":"2026-01-01T00:00:00Z"}`, "JSON_PARSER_ERROR", "instance of date", "[]"},
-		{"blank in a datetime", "Contact", `{"LastName":"A","Last_Seen__c":"2024-07-30 20:54:16 UTC"}`, "JSON_PARSER_ERROR", "instance of datetime", "[]"},
+		{"text in a number", "Contact", `{"LastName":"A","Score__c":"n/a"}`, "JSON_PARSER_ERROR", "Cannot deserialize instance of double from VALUE_STRING value n/a or request may be missing a required field at [line:1, column:", "<nil>"},
+		{"number in a text", "Contact", `{"LastName":5}`, "JSON_PARSER_ERROR", "Cannot deserialize instance of string from VALUE_NUMBER_INT value 5", "<nil>"},
+		{"null in a boolean", "Contact", `{"LastName":"A","DoNotCall":null}`, "JSON_PARSER_ERROR", "instance of boolean from VALUE_NULL", "<nil>"},
+		{"text in a boolean", "Contact", `{"LastName":"A","DoNotCall":"true"}`, "JSON_PARSER_ERROR", "instance of boolean from VALUE_STRING", "<nil>"},
+		{"empty date", "Contact", `{"LastName":"A","Birthdate":""}`, "JSON_PARSER_ERROR", "Cannot deserialize instance of date from VALUE_STRING value  or request", "<nil>"},
+		{"datetime in a date", "Contact", `{"LastName":"A","Birthdate":"2026-01-01T00:00:00Z"}`, "JSON_PARSER_ERROR", "instance of date", "<nil>"},
+		{"blank in a datetime", "Contact", `{"LastName":"A","Last_Seen__c":"2024-07-30 20:54:16 UTC"}`, "JSON_PARSER_ERROR", "instance of datetime", "<nil>"},
 		{"year", "Contact", `{"LastName":"A","Birthdate":"1600-01-01"}`, "NUMBER_OUTSIDE_VALID_RANGE", "Birthdate", "[Birthdate]"},
 		{"email", "Item__c", `{"Email__c":"123"}`, "INVALID_EMAIL_ADDRESS", "Email: invalid email address: 123", "[Email__c]"},
 		{"more than 32 bits", "Item__c", `{"Count__c":3000000000}`, "NUMBER_OUTSIDE_VALID_RANGE", "Count", "[Count__c]"},
-		{"fraction in an int", "Item__c", `{"Count__c":1.5}`, "JSON_PARSER_ERROR", "instance of int from VALUE_NUMBER_FLOAT value 1.5", "[]"},
+		{"fraction in an int", "Item__c", `{"Count__c":1.5}`, "JSON_PARSER_ERROR", "instance of int from VALUE_NUMBER_FLOAT value 1.5", "<nil>"},
 		{"precision", "Item__c", `{"Price__c":1000}`, "NUMBER_OUTSIDE_VALID_RANGE", "Price", "[Price__c]"},
 		{"rule", "Item__c", `{"Code__c":"X1"}`, "FIELD_CUSTOM_VALIDATION_EXCEPTION", "no code begins with X", "[Code__c]"},
 		{"read only", "Item__c", `{"Computed__c":"a"}`, "INVALID_FIELD_FOR_INSERT_UPDATE", "Unable to create/update fields: Computed__c. Please check", "[Computed__c]"},
@@ -112,11 +112,11 @@ func TestRow_Refusals(t *testing.T) {
 		{"id that never was", "Contact", `{"LastName":"A","AccountId":"0015e0000000001"}`, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", "[]"},
 		{"id of a deleted row", "Contact", `{"LastName":"A","AccountId":"` + gone + `"}`, "ENTITY_IS_DELETED", "entity is deleted", "[]"},
 		{"missing parent", "Contact", `{"LastName":"A","Account":{"Shop_Id__c":"A-9"}}`, "INVALID_FIELD", "Foreign key external ID: A-9 not found for field Shop_Id__c in entity Account", "[]"},
-		{"parent by no key", "Contact", `{"LastName":"A","Account":{"Name":"A"}}`, "INVALID_FIELD", "Name is not an External ID", "[]"},
-		{"parent without its type", "Item__c", `{"Any__r":{"Shop_Id__c":"A-9"}}`, "INVALID_FIELD", "attributes.type", "[]"},
-		{"parent by two keys", "Contact", `{"LastName":"A","Account":{"Shop_Id__c":"1","Outbox_Key__c":"2"}}`, "INVALID_FIELD", "exactly one", "[]"},
-		{"unknown relationship", "Contact", `{"LastName":"A","Firm":{"Shop_Id__c":"1"}}`, "INVALID_FIELD", "No such column 'Firm'", "[]"},
-		{"dotted key", "Contact", `{"LastName":"A","Account.Shop_Id__c":"1"}`, "INVALID_FIELD", "No such column", "[]"},
+		{"parent by no key", "Contact", `{"LastName":"A","Account":{"Name":"A"}}`, "INVALID_FIELD", "Name is not an External ID", "<nil>"},
+		{"parent without its type", "Item__c", `{"Any__r":{"Shop_Id__c":"A-9"}}`, "INVALID_FIELD", "attributes.type", "<nil>"},
+		{"parent by two keys", "Contact", `{"LastName":"A","Account":{"Shop_Id__c":"1","Outbox_Key__c":"2"}}`, "INVALID_FIELD", "exactly one", "<nil>"},
+		{"unknown relationship", "Contact", `{"LastName":"A","Firm":{"Shop_Id__c":"1"}}`, "INVALID_FIELD", "No such column 'Firm'", "<nil>"},
+		{"dotted key", "Contact", `{"LastName":"A","Account.Shop_Id__c":"1"}`, "INVALID_FIELD", "No such column", "<nil>"},
 		{"broken JSON", "Contact", `{"LastName":`, "JSON_PARSER_ERROR", "Unexpected", ""},
 		{"no object", "Contact", `[]`, "JSON_PARSER_ERROR", "Unexpected", ""},
 		{"member twice", "Contact", `{"LastName":"A","LastName":"B"}`, "JSON_PARSER_ERROR", "Unexpected", ""},
@@ -216,7 +216,7 @@ func TestIDs_InPaths(t *testing.T) {
 		{"never existed", "PATCH", "Account/0015e0000000001", 404, "NOT_FOUND", "The requested resource does not exist"},
 		{"never existed, delete", "DELETE", "Account/0015e0000000001", 404, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"},
 		{"of another object", "PATCH", "Contact/" + id, 400, "MALFORMED_ID", "id value of incorrect type"},
-		{"wrong suffix", "PATCH", "Account/" + id[:15] + "ZZZ", 400, "MALFORMED_ID", "malformed id"},
+		{"wrong suffix", "PATCH", "Account/" + id[:15] + "ZZZ", 400, "MALFORMED_ID", "Account ID: id value of incorrect type: "},
 		{"neither id nor key", "PATCH", "Account/acme", 404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: acme"},
 		{"unknown object", "PATCH", "Acme/" + id, 404, "NOT_FOUND", "The requested resource does not exist"},
 		{"method", "PUT", "Account/" + id, 405, "METHOD_NOT_ALLOWED", "HTTP Method 'PUT' not allowed. Allowed are DELETE,GET,PATCH,POST"},
@@ -316,6 +316,10 @@ func TestDescribe(t *testing.T) {
 	if d.object()["keyPrefix"] != "003" {
 		t.Errorf("key prefix %v", d.object()["keyPrefix"])
 	}
+	types, _ := d.object()["recordTypeInfos"].([]any)
+	if len(types) != 1 || types[0].(map[string]any)["master"] != true {
+		t.Errorf("record types %v, want the master alone", types)
+	}
 	future := time.Now().Add(time.Minute).UTC().Format(http.TimeFormat)
 	past := time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat)
 	if r := o.do("GET", "/sobjects/Contact/describe", "", "If-Modified-Since", future); r.status != 304 || r.body != "" {
@@ -323,7 +327,13 @@ func TestDescribe(t *testing.T) {
 	}
 	o.do("GET", "/sobjects/Contact/describe", "", "If-Modified-Since", past).want(200, "")
 	o.do("GET", "/sobjects/Nope/describe", "").refused(404, "NOT_FOUND", "")
-	o.do("GET", "/sobjects", "").want(200, `"name":"Organization"`)
+	for _, one := range o.do("GET", "/sobjects", "").want(200, `"name":"Organization"`).object()["sobjects"].([]any) {
+		for member := range one.(map[string]any) {
+			if _, ok := d.object()[member]; !ok {
+				t.Errorf("the list of all objects has %s, describe has not", member)
+			}
+		}
+	}
 	o.do("GET", "/sobjects/Account", "").want(200, "objectDescribe")
 }
 

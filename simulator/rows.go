@@ -149,7 +149,7 @@ func (c *rowCall) pathID() (string, *answer) {
 	case ok:
 		return id, nil
 	case len(text) == 15 || len(text) == 18:
-		return "", errorAnswer(http.StatusBadRequest, "MALFORMED_ID", "malformed id "+text)
+		return "", c.refused(c.object.errNoID(text))
 	default:
 		return "", errorAnswer(http.StatusNotFound, "NOT_FOUND",
 			"Provided external ID field does not exist or is not accessible: "+text)
@@ -167,7 +167,7 @@ func (c *rowCall) pathKey() (*field, string, *answer) {
 	if f.system == sysID {
 		id, ok := canonicalID(text)
 		if !ok {
-			return nil, "", errorAnswer(http.StatusBadRequest, "MALFORMED_ID", "malformed id "+text)
+			return nil, "", c.refused(c.object.errNoID(text))
 		}
 		return f, id, nil
 	}

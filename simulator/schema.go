@@ -36,7 +36,8 @@ type Field struct {
 	Picklist      []string   `json:"picklist,omitempty"`
 	Unrestricted  bool       `json:"unrestricted,omitempty"` // values beside the picklist are taken too
 	ReferenceTo   References `json:"reference_to,omitempty"`
-	Relationship  string     `json:"relationship,omitempty"` // name of the parent in queries and writes
+	Relationship  string     `json:"relationship,omitempty"`  // name of the parent in queries and writes
+	MasterDetail  bool       `json:"master_detail,omitempty"` // a lookup that is required, stays as it is, and takes the row along when its parent is deleted
 	ReadOnly      bool       `json:"read_only,omitempty"`
 }
 
@@ -207,6 +208,7 @@ type object struct {
 	byRel    map[string]*field // lookups by the relationship's name
 	rules    []rule
 	required []*field
+	masters  []*field // lookups to a master
 	event    bool
 	owner    string // of rows that name none
 
@@ -272,6 +274,8 @@ func (o *object) add(def Field, system systemField) error {
 		return fmt.Errorf("object %s: field %s: unknown type %q", o.Name, def.Name, def.Type)
 	case o.byName[strings.ToLower(def.Name)] != nil:
 		return fmt.Errorf("object %s: field %s: defined twice", o.Name, def.Name)
+	case def.MasterDetail && (typ.kind != kindReference || len(def.ReferenceTo) != 1):
+		return fmt.Errorf("object %s: field %s: a master is a lookup to one object", o.Name, def.Name)
 	}
 	def.Type = typ.name
 	if def.Length == 0 {
@@ -284,13 +288,23 @@ func (o *object) add(def Field, system systemField) error {
 		system = sysFullName
 	}
 	f := &field{Field: def, kind: typ.kind, label: label(def.Name), system: system, object: o}
+	switch {
+	case system == sysID && isCustom(o.Name):
+		f.label = "Record ID"
+	case system == sysID:
+		f.label = label(o.Name) + " ID"
+	}
 	if def.ExternalID || def.Unique || f.idLookup() {
 		f.live, f.bin = newIndex(), newIndex()
 	}
 	if typ.kind == kindPicklist || typ.kind == kindMultiPicklist {
 		f.restrict()
 	}
-	if def.Required {
+	if def.MasterDetail {
+		f.Required = true
+		o.masters = append(o.masters, f)
+	}
+	if f.Required {
 		o.required = append(o.required, f)
 	}
 	o.fields = append(o.fields, f)

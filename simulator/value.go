@@ -124,7 +124,7 @@ func (f *field) checkLength(v string) *rowError {
 }
 
 func (f *field) badPicklist(v string) *rowError {
-	return refuse("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "bad value for restricted picklist field: "+v, f.Name)
+	return refuse("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", f.label+": bad value for restricted picklist field: "+v, f.Name)
 }
 
 // foreignValue finds a value of a multi-select picklist that is not in its list.

@@ -75,7 +75,7 @@ func release(version int) string {
 }
 
 // listResources answers GET /services/data/vXX.X/.
-func listResources(_ *Simulator, r *request) *answer {
+func listResources(s *Simulator, r *request) *answer {
 	base := versionPath(r.version)
 	return valueAnswer(http.StatusOK, map[string]string{
 		"sobjects":  base + "/sobjects",
@@ -84,6 +84,7 @@ func listResources(_ *Simulator, r *request) *answer {
 		"composite": base + "/composite",
 		"limits":    base + "/limits",
 		"jobs":      base + "/jobs",
+		"identity":  baseURL(r) + "/id/" + s.org.identity() + "/" + s.org.user,
 	})
 }
 

@@ -140,6 +140,9 @@ func (c *chunk) change(r *record, key *field, w *write) outcome {
 	var cleared []string
 	changed := false
 	for _, a := range w.set {
+		if a.field.MasterDetail {
+			return failed(errReadOnly(a.field.Name)) // though the parent be the same
+		}
 		changed = changed || !a.field.same(r.stored(a.field), a.value)
 		if a.field.Required && a.value == "" {
 			cleared = append(cleared, a.field.Name)
@@ -245,15 +248,42 @@ func (c *chunk) delete(obj *object, id string, hard bool) outcome {
 	if err != nil {
 		return failed(err)
 	}
+	c.remove(r, hard)
+	return outcome{id: r.id}
+}
+
+// remove deletes a row after its details.
+func (c *chunk) remove(r *record, hard bool) {
+	for _, detail := range c.org.details(r) {
+		c.remove(detail, hard)
+	}
 	if hard {
-		obj.purge(r)
+		r.object.purge(r)
 	} else {
-		obj.bin(r, true)
-		c.reversible(func() { obj.bin(r, false) })
+		r.object.bin(r, true)
+		c.reversible(func() { r.object.bin(r, false) })
 	}
 	r.modified = c.at
 	c.record("delete", r, nil, nil)
-	return outcome{id: r.id}
+}
+
+// details lists the rows of which another one is the master.
+func (o *org) details(master *record) []*record {
+	var all []*record
+	for _, name := range o.names {
+		obj := o.objects[name]
+		for _, f := range obj.masters {
+			if !f.targets(master.object) {
+				continue
+			}
+			for _, r := range obj.order {
+				if !r.deleted && !r.purged && r.get(f) == master.id {
+					all = append(all, r)
+				}
+			}
+		}
+	}
+	return all
 }
 
 func (o *object) bin(r *record, deleted bool) {
@@ -303,8 +333,14 @@ func (c *chunk) resolve(w *write) *rowError {
 	return nil
 }
 
+// parent finds the row that a parent's external id names. Rows of one object
+// that are saved together don't see each other.
 func (c *chunk) parent(p parentRef) (string, *rowError) {
-	switch rows := p.key.find(p.value); len(rows) {
+	rows := p.key.find(p.value)
+	if p.lookup.object == p.key.object {
+		rows = slices.DeleteFunc(slices.Clone(rows), func(r *record) bool { return r.num > c.first })
+	}
+	switch len(rows) {
 	case 0:
 		return "", errNoParent(p.key, p.value)
 	case 1:

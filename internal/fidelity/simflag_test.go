@@ -1,0 +1,3 @@
+package fidelity
+
+import _ "github.com/outboxd/outboxd/internal/simflag" // go test ./... -sim.seeds=… goes to every binary

@@ -70,6 +70,15 @@ func deliverMany(b *testing.B, s *store.Store, n int) {
 	}
 }
 
+func status(b *testing.B, s *store.Store) store.Status {
+	b.Helper()
+	st, err := s.Status(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return st
+}
+
 // BenchmarkPut is the rate of durable acknowledgements of one event each, by
 // writers that wait for theirs, in an outbox that has delivered known events
 // before: none is a new file, which has to grow.
@@ -79,6 +88,7 @@ func BenchmarkPut(b *testing.B) {
 			b.Run(fmt.Sprintf("writers=%d/known=%d", writers, known), func(b *testing.B) {
 				s := openBench(b)
 				deliverMany(b, s, known)
+				before := status(b, s)
 				b.SetBytes(int64(len(benchPayload)))
 				b.ReportAllocs()
 				b.ResetTimer()
@@ -89,6 +99,9 @@ func BenchmarkPut(b *testing.B) {
 					}
 					return err
 				})
+				after := status(b, s)
+				b.ReportMetric(float64(after.Written-before.Written)/float64(b.N*len(benchPayload)), "bytes/byte")
+				b.ReportMetric(float64(b.N)/float64(after.Commits-before.Commits), "events/commit")
 			})
 		}
 	}

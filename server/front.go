@@ -152,10 +152,12 @@ type plainConn struct {
 	body    plainBody
 	answer  plainAnswer
 
-	mu       sync.Mutex
-	waits    bool // for a request, of which nothing has come
-	stopping bool
-	until    time.Time // the deadline that is set
+	mu         sync.Mutex
+	waits      bool // for a request, of which nothing has come
+	stopping   bool
+	begun      time.Time // when the first of the request had come that is being read
+	readUntil  time.Time // the deadlines that are set
+	writeUntil time.Time
 }
 
 const plainRoom = 4 << 10
@@ -224,8 +226,9 @@ func (p *plainConn) fill() bool {
 	return n > 0 && err == nil
 }
 
-// begin sets the deadline of the next read and write: for a new request the time
-// that a connection may be idle, for the rest of one that of its header.
+// begin sets the deadline of the next read: a connection may be idle for a time,
+// and of a request that has begun the rest has to come within that of a header,
+// however it trickles; then net/http takes over with limits of its own.
 func (p *plainConn) begin() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -233,16 +236,36 @@ func (p *plainConn) begin() bool {
 	if p.stopping && p.waits {
 		return false
 	}
-	now, limit := time.Now(), idleTimeout
-	if first := p.until.IsZero(); first || !p.waits {
-		limit = readHeaderTimeout
+	now := time.Now()
+	until := now.Add(idleTimeout)
+	switch {
+	case !p.waits && p.begun.IsZero():
+		p.begun = now
+		fallthrough
+	case !p.waits:
+		until = p.begun.Add(readHeaderTimeout)
+	case p.readUntil.IsZero():
+		until = now.Add(readHeaderTimeout) // says nothing at all
+	}
+	if p.waits {
+		p.begun = time.Time{}
 	}
 	// One that is a little early does as well, and is not set for each request.
-	if left := p.until.Sub(now); left > limit || left < limit-deadlineEvery {
-		p.until = now.Add(limit)
-		p.c.SetDeadline(p.until)
+	if d := until.Sub(p.readUntil); d > deadlineEvery || d < 0 {
+		p.readUntil = until
+		p.c.SetReadDeadline(until)
 	}
 	return true
+}
+
+// write sends an answer, which has its time from now on: its commit may have taken long.
+func (p *plainConn) write(answer []byte) error {
+	if now := time.Now(); p.writeUntil.Sub(now) < writeTimeout-deadlineEvery {
+		p.writeUntil = now.Add(writeTimeout)
+		p.c.SetWriteDeadline(p.writeUntil)
+	}
+	_, err := p.c.Write(answer)
+	return err
 }
 
 // stop makes the connection end when it has no request under way.
@@ -276,8 +299,7 @@ func (p *plainConn) respond(h plainHeader) (more bool) {
 	setHeader(r.Header, "Idempotency-Key", h.key)
 	p.s.serveHTTP(a, r)
 	last := a.header.Get("Connection") == "close" || p.s.stopping.Err() != nil
-	_, err := p.c.Write(a.bytes(last))
-	return err == nil && !last
+	return p.write(a.bytes(last)) == nil && !last
 }
 
 // setHeader sets or removes a header. The one value that is usual is made once.

@@ -3,15 +3,19 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/outboxd/outboxd/store"
 	"github.com/outboxd/outboxd/store/storetest"
 )
 
@@ -189,4 +193,73 @@ func TestFront_Stop(t *testing.T) {
 	if _, err := partial.Read(make([]byte, 1)); err == nil {
 		t.Error("the connection with half a request was answered")
 	}
+}
+
+// slowOutbox takes its time for a commit.
+type slowOutbox struct {
+	Outbox
+	takes time.Duration
+}
+
+func (o slowOutbox) Put(_ context.Context, events []store.Event, _ store.PutOptions) ([]store.PutResult, error) {
+	time.Sleep(o.takes) // within a bubble
+	return make([]store.PutResult, len(events)), nil
+}
+
+// plainPair is a plain connection in a bubble, from both sides.
+func plainPair(o Outbox) (client net.Conn, p *plainConn) {
+	client, theirs := net.Pipe()
+	s := New(Config{Access: Access{Write: []string{"*"}}}, Deps{Outbox: o, Dispatch: &fakeDispatch{}, Logger: discard()})
+	s.Ready()
+	return client, newPlainConn(s, &peerConn{Conn: theirs, release: func() {}})
+}
+
+// An accepted event is answered, however long its commit took, and in whatever pieces it came.
+func TestFront_AnswersAfterASlowCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, p := plainPair(slowOutbox{takes: readHeaderTimeout + idleTimeout/2})
+		go func() {
+			defer p.c.Close()
+			p.serve()
+		}()
+		in := bufio.NewReader(client)
+		for i := range 3 {
+			text := plainRequest(fmt.Sprint(i))
+			for _, part := range []string{text[:100], text[100:]} {
+				_, err := io.WriteString(client, part)
+				must(t, err)
+				time.Sleep(readHeaderTimeout - time.Second)
+			}
+			res, err := http.ReadResponse(in, nil)
+			must(t, err)
+			if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != 201 {
+				t.Fatalf("request %d: %s, %v, want 201", i, res.Status, err)
+			}
+		}
+		client.Close()
+	})
+}
+
+// Who sends a request byte by byte has no longer for it than net/http gives.
+func TestFront_GivesATrickleToNetHTTP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, p := plainPair(slowOutbox{})
+		begun := time.Now()
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			for _, b := range []byte(plainRequest("a")) {
+				if _, err := client.Write([]byte{b}); err != nil {
+					return
+				}
+				time.Sleep(readHeaderTimeout / 3)
+			}
+		})
+		notPlain := p.serve()
+		if took := time.Since(begun); !notPlain || took > readHeaderTimeout+time.Second {
+			t.Errorf("after %s net/http gets it: %t, want that after %s", took, notPlain, readHeaderTimeout)
+		}
+		client.Close()
+		p.c.Close()
+		sending.Wait()
+	})
 }

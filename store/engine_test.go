@@ -437,13 +437,22 @@ func TestKeys_OfABadRecordStayKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	crash(t, s)
-	s = openAt(t, path, Options{})
-	for _, key := range []string{"good", "bad"} {
-		if seq, ok := s.keys.lookup(nil, hashKey(key)); !ok || seq == 0 {
-			t.Errorf("key %q is not known", key)
+	known := func(when string) {
+		t.Helper()
+		crash(t, s)
+		s = openAt(t, path, Options{})
+		for _, key := range []string{"good", "bad"} {
+			if seq, ok := s.keys.lookup(nil, hashKey(key)); !ok || seq == 0 {
+				t.Errorf("%s: key %q is not known", when, key)
+			}
 		}
 	}
+	known("while it waits")
+	claimAll(t, s, mustHold(t, s), "attempt") // sets it aside
+	if _, n, err := s.DropMany(t.Context(), Filter{States: []State{Failed}}, Move{ID: "move", By: "operator"}, false); err != nil || n != 1 {
+		t.Fatalf("%d dropped, %v, want the bad one", n, err)
+	}
+	known("once it was dropped")
 }
 
 // A record that went bad on its way keeps no start from going on with the others

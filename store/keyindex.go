@@ -244,7 +244,7 @@ func (s *slice) load(tx *bolt.Tx, clean bool) error {
 	}
 	c := tx.Bucket(bRec).Cursor()
 	for k, v := c.Seek(seqKey(s.first)); k != nil && seqOf(k) <= s.last; k, v = c.Next() {
-		// Of one that can't be decoded the key may still be read.
+		// Of one that can't be decoded the key may still be read; check tells of it.
 		if key := recKey(v); len(key) > 0 {
 			s.keys[hashKey(string(key))] = seqOf(k)
 		}

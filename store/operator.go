@@ -120,7 +120,7 @@ func (t *txn) load(seq Seq) (*moved, error) {
 		if stuckErr != nil {
 			return nil, err
 		}
-		x.h = recHeader{route: e.route, lane: e.lane, source: []byte(e.source)}
+		x.h = recHeader{route: e.route, lane: e.lane, source: []byte(e.source), key: slices.Clone(recKey(v))}
 	}
 	return x, nil
 }

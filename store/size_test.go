@@ -218,3 +218,45 @@ func TestSettle_DeletesTheIndexBelowTheLowMark(t *testing.T) {
 	deliver("last", last)
 	mustCheck(t, s)
 }
+
+// TestSettle_TheIndexStaysAsLongAsAJob where each event was put for itself and jobs
+// end many at once, and what an earlier start left below the mark goes too.
+func TestSettle_TheIndexStaysAsLongAsAJob(t *testing.T) {
+	const job, jobs = 3 * lowStep, 5
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	s := openAt(t, path, Options{})
+	term := mustHold(t, s)
+	round := func(n int, name string) {
+		t.Helper()
+		for i := range n {
+			putKeys(t, s, fmt.Sprint(name, " ", i))
+		}
+		id := AttemptID(name)
+		settleAll(t, s, term, id, claimAll(t, s, term, id), Outcome{Verdict: Deliver, ID: "003"})
+	}
+	length := func() (n int) {
+		t.Helper()
+		if err := s.db.View(func(tx *bolt.Tx) error { n = tx.Bucket(bIdx).Stats().KeyN; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for i := range jobs {
+		round(job, fmt.Sprint("job ", i))
+		if n, spans := length(), len(s.win.order[0].spans); n > job || spans > job {
+			t.Fatalf("after %d jobs of %d the index has %d values, and memory %d", i+1, job, n, spans)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, path, Options{})
+	term = mustHold(t, s)
+	for i := range 5 {
+		round(1, fmt.Sprint("single ", i))
+	}
+	if n := length(); n > 1 {
+		t.Errorf("some settlements after the start the index has %d values, want that of the last event", n)
+	}
+	mustCheck(t, s)
+}

@@ -50,9 +50,10 @@ type span struct{ first, last Seq }
 // stream is the look-ahead over one stream's index.
 type stream struct {
 	id      uint32
-	scanned Seq // the index is read up to here
-	tail    Seq // newest event of the stream
-	low     Seq // everything below is terminal or set aside
+	scanned Seq  // the index is read up to here
+	tail    Seq  // newest event of the stream
+	low     Seq  // everything below is terminal or set aside
+	tidy    bool // no index value is left below it
 	entries []*entry
 	live    int
 	spans   []span

@@ -229,7 +229,8 @@ func (d *Dispatcher) stepUpload(ctx context.Context, j *job) error {
 	if err := d.breaker.passable(ctx, writing); err != nil {
 		return err
 	}
-	if time.Since(j.made) > openFor {
+	// By the wall clock too: the monotonic one stands still while the host sleeps.
+	if max(time.Since(j.made), time.Now().Round(0).Sub(j.made.Round(0))) > openFor {
 		return d.replace(ctx, j, errOpenTooLong)
 	}
 	j.slim()

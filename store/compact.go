@@ -12,7 +12,8 @@ import (
 
 // Bounds of a compaction.
 const (
-	compactOver = 1 << 30  // a start compacts when so much is free, and more than half
+	compactOver = 1 << 30  // a start compacts when so much is free, and more than half,
+	compactMost = 4 << 30  // and no more than this is used: apps wait for it
 	compactStep = 16 << 20 // bytes of one of its transactions
 	sparseUse   = 16       // less than this part of a file is quicker read page by page
 )
@@ -73,12 +74,21 @@ func (s *Store) compactAtStart() error {
 	if err != nil || free <= s.opts.compactOver || free <= used {
 		return err
 	}
-	if err := s.makeCopy(); err != nil {
-		s.log.Warn("the store's file is mostly free, but stays as long as it is", "path", s.path, "bytes", s.length, "free_bytes", free, "err", err)
+	leave := func(why error) error {
+		s.log.Warn("the store's file is mostly free, but stays as long as it is", "path", s.path, "bytes", s.length, "free_bytes", free, "err", why)
 		return nil
+	}
+	if used > compactMost {
+		return leave(errors.New("a start copies at most 4 GiB; run outboxd compact while the daemon is stopped"))
+	}
+	if err := s.makeCopy(); err != nil {
+		return leave(err)
 	}
 	before := s.length
 	after, err := s.takeCopy()
+	if notMoved(err) {
+		return leave(errors.Join(err, removeFile(s.copyPath())))
+	}
 	if err != nil {
 		return fmt.Errorf("put the compacted file in place: %w", err)
 	}
@@ -194,6 +204,12 @@ func (s *Store) takeCopy() (size int64, err error) {
 		return 0, err
 	}
 	return size, s.openBolt(size)
+}
+
+// notMoved reports whether a rename has surely done nothing: the file is a mount
+// by itself, or the folder is barred.
+func notMoved(err error) bool {
+	return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES)
 }
 
 // removeFile removes a file that may not be there.

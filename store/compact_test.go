@@ -206,6 +206,20 @@ func TestCompact_FailureLeavesTheStore(t *testing.T) {
 		}
 		mustHoldAll(t, path, want)
 	})
+	t.Run("of a start whose file is a mount by itself", func(t *testing.T) {
+		busy := func(string, string) error { return &os.LinkError{Op: "rename", Err: unix.EBUSY} }
+		s, err := Open(path, Options{compactOver: 1 << 20, rename: busy})
+		if err != nil {
+			t.Fatalf("Open = %v; want the store as it was", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path + ".compact"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the copy stays: %v", err)
+		}
+		mustHoldAll(t, path, want)
+	})
 	link := filepath.Join(filepath.Dir(path), "link.db")
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ type Bulk struct {
 	MaxRecords int           // rows of a job; 1,000, at most 10,000
 	MaxBytes   int64         // payload of a job; 16 MiB
 	MaxWait    time.Duration // how long what only a job may carry waits for company; 30 s
-	MaxJobs    int           // at a time; 4
+	MaxJobs    int           // that the org works on at a time, and as many again being made and settled; 4
 	PollMin    time.Duration // first wait between two looks at a job; 1 s
 	PollMax    time.Duration // longest; 30 s
 }

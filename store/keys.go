@@ -16,9 +16,10 @@ import (
 //	count    object                  one u64 a state                whatever changes a state
 //	rec      seq                     header and payload             Put; deleted when terminal
 //	idx      stream u32, first seq   seq, route, lane, size, …      Put; deleted below low
-//	klog     first seq of the slice  bucket like one of krun's      Close; deleted at the next Open
+//	klog     slice's first seq →     bucket like one of krun's      Close; deleted by the next Open
 //	slice    first seq               JSON: bounds, ends, tally      Put, Settle, Sweep
-//	krun     first seq of the slice  sorted key hashes with seqs    Sweep
+//	krun     slice's first seq →     bucket of first hash → 100     once a slice is closed; Sweep
+//	                                 sorted hashes with seqs
 //	receipt  slice's first seq →     bucket of seq → receipt        Settle; dropped whole
 //	attempt  id                      JSON of an attempt             Claim, Advance, Settle
 //	claim    id                      its seqs                       Claim, Settle

@@ -81,7 +81,7 @@ func (c *cli) compact() *cobra.Command {
 		Use:   "compact",
 		Short: "Give back the disk space that the store doesn't use",
 		Long: "Put a copy of the store without its free pages in its place. The daemon has to be stopped, " +
-			"and the disk needs room for the copy. A start does the same by itself when more than half of the file, and more than 1 GiB, is free.",
+			"and the disk needs room for the copy. A start does the same by itself when more than half of the file, and more than 1 GiB, is free, and no more than 4 GiB is used.",
 		Example: "  systemctl stop outboxd\n  sudo -u outboxd outboxd compact --config /etc/outboxd/outboxd.yaml\n  systemctl start outboxd",
 		Args:    args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {

@@ -86,7 +86,7 @@ func (r *report) ext(dir string) {
 	case readable:
 		r.ok("fs", dir, "ext4 with a journal, on Linux %s", release)
 	default:
-		r.ok("fs", dir, "ext4, on Linux %s; its features can not be read from here (root may)", release)
+		r.ok("fs", dir, "ext4, on Linux %s; its features are not known: the device can't be read from here", release)
 	}
 }
 

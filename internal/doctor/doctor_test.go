@@ -273,8 +273,8 @@ func TestRemedies_EachCodeHasOne(t *testing.T) {
 const docHead = `# What doctor finds
 
 ` + "`outboxd doctor`" + ` checks what keeps a daemon from delivering and says what to do, see
-[operations](operations.md#the-doctor). With ` + "`--json`" + ` each finding has one of these codes, which are never
-renamed, a level (` + "`ok`, `warn`, `wrong`" + `), its subject, a text and the remedy. This page is made from the program's own table. The
+[operations](operations.md#the-doctor). With ` + "`--json`" + ` each finding has a code, which is never
+renamed: if it is not ok one of these, ` + "`config_invalid`" + ` or ` + "`login_refused`" + `. Beside it stand a level (` + "`ok`, `warn`, `wrong`" + `), its subject, a text and the remedy. This page is made from the program's own table. The
 remedies of ` + "`config_invalid`" + ` and ` + "`login_refused`" + ` go by the mistake and by Salesforce's words.
 
 | code | do |

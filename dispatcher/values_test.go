@@ -2,6 +2,7 @@ package dispatcher_test
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -60,6 +61,7 @@ func holder() []simulator.Object {
 			{Name: "One__c", Type: "picklist", Picklist: []string{"a", "b, \"c\""}},
 			{Name: "Tags__c", Type: "multipicklist", Picklist: []string{"a", "b", "c d"}},
 			{Name: "On__c", Type: "boolean"},
+			{Name: "File__c", Type: "base64"},
 			{Name: "RecordTypeId", Type: "reference", ReferenceTo: simulator.References{"RecordType"}, Relationship: "RecordType"},
 			{Name: "Single__c", Type: "reference", ReferenceTo: simulator.References{"Account"}, Relationship: "Single__r"},
 			{Name: "Any__c", Type: "reference", ReferenceTo: simulator.References{"Account", "Contact"}, Relationship: "Any__r"},
@@ -126,6 +128,8 @@ func carriedValues(p parents) []carried {
 
 		{name: "picklist", field: "One__c", want: `b, "c"`},
 		{name: "several of a picklist", field: "Tags__c", want: "a;c d"},
+
+		{name: "base64", field: "File__c", want: base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x00\xff\r\n\"+/~", 10_001))), noJob: true},
 
 		{name: "record type", field: "RecordTypeId", want: p.recordType},
 		{name: "record type by name", field: "RecordTypeId", want: p.recordType, member: "RecordType", sent: `{"DeveloperName":"Retail"}`},

@@ -100,6 +100,11 @@ func carriedValues(p parents) []carried {
 
 		{name: "null", field: "Text__c"},
 		{name: "empty text", field: "Text__c", sent: `""`},
+		{name: "blank text", field: "Text__c", sent: `" \t"`},
+		{name: "empty text for a number", field: "Int__c", sent: `""`},
+		{name: "empty text for a date", field: "Day__c", sent: `""`},
+		{name: "empty text for a time", field: "At__c", sent: `""`},
+		{name: "empty text for a lookup", field: "Single__c", sent: `""`},
 		{name: "null of a number", field: "Int__c"},
 		{name: "null of a date", field: "Day__c"},
 		{name: "null of a lookup", field: "Single__c"},

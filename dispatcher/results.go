@@ -128,8 +128,12 @@ func (d *Dispatcher) fetch(ctx context.Context, j *job, seen salesforce.Job) (*h
 	}{{succeeded, d.org.SuccessfulResults}, {failed, d.org.FailedResults}, {unprocessed, d.org.UnprocessedRecords}}
 	var problem error
 	for _, s := range sets {
-		if s.set == unprocessed && seen.State == salesforce.StateJobComplete && len(h.rows) >= len(j.records) {
+		switch {
+		case s.set != unprocessed:
+		case seen.State == salesforce.StateJobComplete && len(h.rows) >= len(j.records):
 			continue // a job that is complete has none; only where rows are missing it is worth a look
+		case problem == nil && h.ranNoRow(seen):
+			continue // it has them all, in the form that could not be read
 		}
 		rows, err := d.fetchSet(ctx, j, s.set, s.read)
 		if err != nil {

@@ -363,8 +363,18 @@ func (f *flattener) meet(name string) (member, error) {
 		return member{}, fmt.Errorf("%q is not the name of a field", clip(name, 100))
 	case f.isRelationship(name):
 		return member{parent: true}, nil
+	case f.isBlob(name):
+		return member{}, fmt.Errorf("%s: holds base64, which no job takes", name)
 	}
 	return member{column: f.column(f.spell(name))}, nil
+}
+
+func (f *flattener) isBlob(name string) bool {
+	if f.obj == nil {
+		return false
+	}
+	field, ok := f.obj.Field(name)
+	return ok && field.Type == "base64"
 }
 
 func errCleared(name string) error {

@@ -142,7 +142,8 @@ type recordShape struct {
 	named  string // the field that names the record and is left out of Fields
 }
 
-// writeRecord writes one record of a JSON body. The values of Fields are copied byte for byte.
+// writeRecord writes one record of a JSON body. The values of Fields are copied byte for byte,
+// but for the empty text: it clears a field as null does, of any type, and the org takes null alone for a date or a number.
 func writeRecord(b *bytes.Buffer, row Row, shape recordShape) error {
 	sep := byte('{')
 	member := func(name string, value []byte) {
@@ -171,6 +172,9 @@ func writeRecord(b *bytes.Buffer, row Row, shape recordShape) error {
 		}
 		if !isName(name) {
 			return fmt.Errorf("%q is not the name of a field", clip(name, 100))
+		}
+		if string(value) == `""` {
+			value = jsontext.Value("null")
 		}
 		member(name, value)
 		return nil

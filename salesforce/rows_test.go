@@ -19,7 +19,7 @@ const (
 )
 
 func TestCollections_SendWhatTheGuideAsksFor(t *testing.T) {
-	fields := `{"LastName":"Ado/b%c","Balance__c":123456789012345678.10,"Nickname":"","Email":null,"Account":{"attributes":{"type":"Account"},"Ext__c":"A-9"}}`
+	fields := `{"LastName":"Ado/b%c","Balance__c":123456789012345678.10,"Nickname":" ","Email":null,"Account":{"attributes":{"type":"Account"},"Ext__c":"A-9"}}`
 	for _, tt := range []struct {
 		name, method, uri, body string
 		call                    func(*Client) error
@@ -29,6 +29,14 @@ func TestCollections_SendWhatTheGuideAsksFor(t *testing.T) {
 			`{"allOrNone":false,"records":[{"attributes":{"type":"Contact"},` + fields[1:] + `]}`,
 			func(c *Client) error {
 				_, err := c.Create(context.Background(), "Contact", []Row{contact(fields)}, noHeaders)
+				return err
+			},
+		},
+		{
+			"create with an empty text, which is null", "POST", "/services/data/v66.0/composite/sobjects",
+			`{"allOrNone":false,"records":[{"attributes":{"type":"Contact"},"LastName":"A","Birthdate":null}]}`,
+			func(c *Client) error {
+				_, err := c.Create(context.Background(), "Contact", []Row{contact(`{"LastName":"A","Birthdate":""}`)}, noHeaders)
 				return err
 			},
 		},

@@ -207,6 +207,7 @@ func TestJob_FailsAsAWhole(t *testing.T) {
 		{Name: "Sku__c", ExternalID: true},
 		{Name: "Parent__c", Type: "reference", ReferenceTo: References{"Account"}, Relationship: "Parent__r"},
 		{Name: "Any__c", Type: "reference", ReferenceTo: References{"Account", "Contact"}, Relationship: "Any__r"},
+		{Name: "File__c", Type: "base64"},
 	}}}})
 	const noField = "InvalidBatch : Field name not found : "
 	for _, tt := range []struct{ name, operation, csv, message string }{
@@ -231,6 +232,7 @@ func TestJob_FailsAsAWhole(t *testing.T) {
 		{"no type", "insert", "Any__r.Shop_Id__c\na\n", "InvalidBatch : type is needed for polymorphic foreign key references: Any__r"},
 		{"wrong type", "insert", "Lead:Any__r.Shop_Id__c\na\n", noField + "Lead:Any__r.Shop_Id__c"},
 		{"parent by no key", "insert", "Parent__r.Name\na\n", noField + "Parent__r.Name"},
+		{"blob", "insert", "File__c\nAA==\n", noField + "File__c"},
 		{"unknown relationship", "insert", "Foo__r.Shop_Id__c\na\n", noField + "Foo__r.Shop_Id__c"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

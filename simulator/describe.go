@@ -231,6 +231,8 @@ func (f *field) soapType() string {
 		return "xsd:time"
 	case kindReference, kindID:
 		return "tns:ID"
+	case kindBlob:
+		return "xsd:base64Binary"
 	default:
 		return "xsd:string"
 	}

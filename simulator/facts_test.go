@@ -100,6 +100,7 @@ func TestRow_Values(t *testing.T) {
 		{Name: "Time__c", Type: "time"},
 		{Name: "Tags__c", Type: "multipicklist", Picklist: []string{"a", "b", "c"}},
 		{Name: "On__c", Type: "boolean"},
+		{Name: "File__c", Type: "base64"},
 	}}}})
 	long := strings.Repeat("日", 131_072)
 	for _, tt := range []struct{ name, field, sent, want string }{
@@ -139,10 +140,24 @@ func TestRow_Values(t *testing.T) {
 		{"time without a zone", "At__c", `"2026-01-31T23:59:59"`},
 		{"empty time", "At__c", `""`},
 		{"number with a comma", "Money__c", `"1,000"`},
+		{"base64 that is none", "File__c", `"a-_="`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o.do("POST", "/sobjects/Item__c", `{"`+tt.field+`":`+tt.sent+`}`).refused(400, "JSON_PARSER_ERROR", "Cannot deserialize")
 		})
+	}
+}
+
+// TestRow_Blob: base64 goes in as a text, and is answered as an address.
+func TestRow_Blob(t *testing.T) {
+	o := startOrg(t, Config{Schema: []Object{{Name: "Item__c", Fields: []Field{{Name: "File__c", Type: "base64"}}}}})
+	id := o.create("Item__c", `{"File__c":"AP8="}`)
+	want := `/sobjects/Item__c/` + id + `/File__c"`
+	o.do("GET", "/sobjects/Item__c/"+id, "").want(200, want)
+	o.query("SELECT File__c FROM Item__c").want(200, want)
+	o.query("SELECT Id FROM Item__c WHERE File__c = 'AP8='").refused(400, "INVALID_FIELD", "")
+	if row := o.sim.Records("Item__c")[0]; row["File__c"] != "AP8=" {
+		t.Errorf("the org has %v", row)
 	}
 }
 

@@ -220,7 +220,7 @@ func (f *field) jsonType() string {
 	switch f.kind {
 	case kindNumber:
 		return "double"
-	case kindBool, kindInt, kindDate, kindDateTime, kindTime:
+	case kindBool, kindInt, kindDate, kindDateTime, kindTime, kindBlob:
 		return f.Type
 	default:
 		return "string"

@@ -94,7 +94,7 @@ func (o *org) column(p *jobPlan, name string) (csvColumn, string) {
 		return o.parentColumn(p.object, name, typ, relation, key, typed)
 	}
 	f := p.object.field(name)
-	if f == nil {
+	if f == nil || f.kind == kindBlob { // no job takes blobs; its words for it are a guess
 		return csvColumn{}, notAField(name)
 	}
 	return csvColumn{role: p.role(f), field: f, exact: f.Name == name}, ""

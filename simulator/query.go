@@ -353,7 +353,7 @@ func (q *query) appendRecord(b []byte, r *record, base string) []byte {
 			b = append(b, ',')
 			b = appendQuoted(b, c.field.Name)
 			b = append(b, ':')
-			b = c.field.appendJSON(b, r.get(c.field))
+			b = appendField(b, r, c.field, base)
 		case slices.IndexFunc(q.columns, func(other column) bool { return other.lookup == c.lookup }) == i:
 			b = append(b, ',')
 			b = q.appendParent(b, r, c.lookup, base)
@@ -376,7 +376,7 @@ func (q *query) appendParent(b []byte, r *record, lookup *field, base string) []
 			b = append(b, ',')
 			b = appendQuoted(b, c.field.Name)
 			b = append(b, ':')
-			b = c.field.appendJSON(b, parent.get(c.field))
+			b = appendField(b, parent, c.field, base)
 		}
 	}
 	return append(b, '}')

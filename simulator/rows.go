@@ -311,7 +311,7 @@ func appendRow(b []byte, r *record, fields []*field, base string) []byte {
 		b = append(b, ',')
 		b = appendQuoted(b, f.Name)
 		b = append(b, ':')
-		b = f.appendJSON(b, r.get(f))
+		b = appendField(b, r, f, base)
 	}
 	return append(b, '}')
 }

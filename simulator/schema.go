@@ -22,7 +22,7 @@ type Object struct {
 // Field is a field of an object. Type is one of Salesforce's names (string,
 // textarea, picklist, multipicklist, email, phone, url, boolean, int, double,
 // currency, percent, date, datetime, time, reference, encryptedstring,
-// combobox) or text, number, checkbox or lookup.
+// combobox, base64) or text, number, checkbox or lookup.
 type Field struct {
 	Name          string     `json:"name"`
 	Type          string     `json:"type"`
@@ -104,6 +104,7 @@ const (
 	kindTime
 	kindReference
 	kindID
+	kindBlob
 )
 
 // kinds maps every accepted type to its kind, Salesforce's name for it and
@@ -137,6 +138,7 @@ var kinds = map[string]struct {
 	"reference":       {kindReference, "reference", 18},
 	"lookup":          {kindReference, "reference", 18},
 	"id":              {kindID, "id", 18},
+	"base64":          {kindBlob, "base64", 0},
 }
 
 // field is a Field made ready for use.
@@ -189,8 +191,11 @@ func (f *field) idLookup() bool {
 
 func (f *field) indexed() bool { return f.live != nil }
 
-// filterable reports whether a query may compare the field: long texts can't be.
-func (f *field) filterable() bool { return f.kind != kindText || f.Length <= 255 }
+// filterable reports whether a query may compare the field: long texts and
+// blobs can't be.
+func (f *field) filterable() bool {
+	return f.kind != kindBlob && (f.kind != kindText || f.Length <= 255)
+}
 
 // rule is a Rule made ready for use.
 type rule struct {

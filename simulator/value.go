@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -45,6 +46,9 @@ func (f *field) parse(s string) (string, bool) {
 	case kindTime:
 		t, err := time.Parse("15:04:05Z07:00", s)
 		return t.UTC().Format("15:04:05.000Z"), err == nil
+	case kindBlob:
+		_, err := base64.StdEncoding.DecodeString(s)
+		return s, err == nil
 	default:
 		return strings.TrimSpace(s), true
 	}
@@ -212,6 +216,16 @@ func (f *field) appendJSON(b []byte, v string) []byte {
 	default:
 		return appendQuoted(b, v)
 	}
+}
+
+// appendField renders a row's value as the REST API does: of a blob the
+// address where it can be had.
+func appendField(b []byte, r *record, f *field, base string) []byte {
+	v := r.get(f)
+	if f.kind == kindBlob && v != "" {
+		v = base + "/sobjects/" + r.object.Name + "/" + r.id + "/" + f.Name
+	}
+	return f.appendJSON(b, v)
 }
 
 // public renders a stored value for the control side.

@@ -77,9 +77,16 @@ func (l *lockFile) write(c lockContent) error {
 func (l *lockFile) Close() error { return l.f.Close() }
 
 // Magic numbers of file systems that other hosts may write to.
-var networkFS = map[int64]string{
+var networkFS = map[uint32]string{
 	0x6969: "nfs", 0x517b: "smb", 0xff534d42: "cifs", 0xfe534d42: "smb2", 0x01021997: "9p",
 	0x5346414f: "afs", 0x00c36400: "ceph", 0x0bd00bd0: "lustre", 0x01161970: "gfs2", 0x7461636f: "ocfs2",
+}
+
+// NetworkFS names the file system of a magic number (statfs(2)) if it is one that
+// other hosts may write to: Open refuses a store there, unless AllowNetworkFS.
+func NetworkFS(magic uint32) (name string, ok bool) {
+	name, ok = networkFS[magic]
+	return name, ok
 }
 
 func (s *Store) refuseNetworkFS() error {
@@ -91,7 +98,7 @@ func (s *Store) refuseNetworkFS() error {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	if name, ok := networkFS[int64(uint32(st.Type))]; ok {
+	if name, ok := NetworkFS(uint32(st.Type)); ok {
 		return fmt.Errorf("%s is on a network file system (%s), where locks and syncs can't be trusted; move the store or set store.allow_network_fs", dir, name)
 	}
 	return nil

@@ -27,7 +27,7 @@ var may = map[string][]string{
 	"dispatcher":       {"event", "salesforce", "schema", "store"},
 	"app":              {"api", "config", "dispatcher", "event", "internal/fsx", "salesforce", "schema", "server", "store"},
 	"internal/bench":   {"api", "client", "config", "internal/term", "simulator", "store"},
-	"internal/doctor":  {"config", "event", "salesforce"},
+	"internal/doctor":  {"config", "event", "salesforce", "store"},
 	"cmd/outboxd": {
 		"api", "app", "client", "config", "dispatcher", "event", "internal/bench", "internal/doctor",
 		"internal/fsx", "internal/term",

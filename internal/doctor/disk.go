@@ -11,14 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/outboxd/outboxd/config"
+	"github.com/outboxd/outboxd/store"
 )
 
-// File systems that a store should not be on, by their magic numbers, and what is said of them.
+// File systems that a store had better not be on, though it may, by their magic numbers.
 var unfit = map[uint32]struct{ code, name string }{
-	0x6969: {"fs_network", "nfs"}, 0x517b: {"fs_network", "smb"}, 0xff534d42: {"fs_network", "cifs"},
-	0xfe534d42: {"fs_network", "smb2"}, 0x01021997: {"fs_network", "9p"}, 0x5346414f: {"fs_network", "afs"},
-	0x00c36400: {"fs_network", "ceph"}, 0x0bd00bd0: {"fs_network", "lustre"}, 0x01161970: {"fs_network", "gfs2"},
-	0x7461636f: {"fs_network", "ocfs2"},
 	0x794c7630: {"fs_stacked", "overlay"}, 0x65735546: {"fs_stacked", "fuse"},
 	0x01021994: {"fs_volatile", "tmpfs"}, 0x858458f6: {"fs_volatile", "ramfs"},
 }
@@ -38,10 +35,13 @@ func (r *report) disk(cfg *config.Config) {
 	}
 	r.room(cfg, int64(st.Bavail)*st.Bsize)
 	kind := uint32(st.Type)
+	network, shared := store.NetworkFS(kind)
 	f, known := unfit[kind]
 	switch {
-	case known && f.code == "fs_network" && !cfg.Store.AllowNetworkFS:
-		r.wrong(f.code, dir, "is on a network file system (%s): the daemon refuses to open a store there", f.name)
+	case shared && !cfg.Store.AllowNetworkFS:
+		r.wrong("fs_network", dir, "is on a network file system (%s): the daemon refuses to open a store there", network)
+	case shared:
+		r.warn("fs_network", dir, "is on %s", network)
 	case known:
 		r.warn(f.code, dir, "is on %s", f.name)
 	case kind == magicExt:

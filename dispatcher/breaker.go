@@ -277,15 +277,25 @@ func (b *breaker) wait(reason BreakerReason) time.Duration {
 	return doubled(b.trips, initial, b.limit)
 }
 
-// over opens the breaker because the budget is used up.
-func (b *breaker) over(message string) {
+// over opens the breaker because the budget is used up, for wait at least.
+func (b *breaker) over(message string, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.trip(BreakerStatus{Reason: ReasonBudget, Message: message}, 0)
+	b.trip(BreakerStatus{Reason: ReasonBudget, Message: message}, wait)
+}
+
+// tryBudget makes the next probe due at once if the budget is what holds the breaker open.
+func (b *breaker) tryBudget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fault.State == BreakerOpen && b.fault.Reason == ReasonBudget {
+		b.fault.NextProbe = b.now()
+		b.moved()
+	}
 }
 
 // stillOver tells that a probe went well and found the budget used up.
-func (b *breaker) stillOver(message string) {
+func (b *breaker) stillOver(message string, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fault.State != BreakerOpen {
@@ -293,7 +303,7 @@ func (b *breaker) stillOver(message string) {
 	}
 	b.trips++
 	b.fault.Reason, b.fault.Code, b.fault.Message = ReasonBudget, "", message
-	b.fault.NextProbe = b.now().Add(b.wait(ReasonBudget))
+	b.fault.NextProbe = b.now().Add(max(wait, b.wait(ReasonBudget)))
 	b.moved()
 }
 

@@ -173,38 +173,14 @@ func TestBreaker_Conditions(t *testing.T) {
 			t.Errorf("%s: reading %v, writing %v", tt.reason, b.allows(reading), b.allows(writing))
 		}
 	}
-	b.over("all used up")
+	b.over("all used up", 0)
 	if !b.allows(reading) || b.allows(writing) || b.status().Reason != ReasonBudget {
 		t.Errorf("budget: %+v", b.status())
 	}
 }
 
-func TestBudget_Linger(t *testing.T) {
-	b := newBudget(0.2, 4)
-	at := time.Unix(1e9, 0)
-	for _, tt := range []struct {
-		used int64
-		want time.Duration
-	}{
-		{0, 0}, {39_000, 0}, {60_000, 24 * time.Hour / 20_000}, {79_999, 30 * time.Second}, {90_000, 30 * time.Second},
-	} {
-		at = at.Add(time.Second)
-		b.note(salesforce.Usage{Used: tt.used, Max: 100_000, At: at})
-		if got := b.linger(30 * time.Second); got != tt.want {
-			t.Errorf("used %d: linger %v, want %v", tt.used, got, tt.want)
-		}
-	}
-	if !b.exhausted() {
-		t.Error("90,000 of 100,000 with 20 % kept are not exhausted")
-	}
-	b.note(salesforce.Usage{Used: 1, Max: 100_000, At: at.Add(-time.Hour)})
-	if now, _ := b.current(); now.Used != 90_000 {
-		t.Error("an older answer replaced a newer one")
-	}
-}
-
 func TestBudget_Crowded(t *testing.T) {
-	b := newBudget(0, 4)
+	b := newBudget(0, 4, time.Now)
 	b.crowded()
 	b.crowded()
 	b.crowded()

@@ -185,8 +185,12 @@ func (d *Dispatcher) stepCreate(ctx context.Context, j *job) error {
 	d.heard(writing, err)
 	switch {
 	case err == nil:
+		d.budget.batch()
 		j.empty, j.made = true, time.Now()
 		return d.advance(ctx, j, "T2", store.PhaseOpen, store.PhaseData{JobID: made.ID, Note: j.keyNote()})
+	case isOutOfBatches(err):
+		j.over = true
+		return d.giveBack(ctx, j.batch, err.Error())
 	case isRefusal(err) && !speaksOfOrg(err):
 		j.over = true
 		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.culprit(r, problemOf(err), j.ways.rest) }), err.Error())
@@ -387,7 +391,10 @@ func (d *Dispatcher) stepPoll(ctx context.Context, j *job) error {
 		look.expected = d.paces.expected(kind)
 	}
 	var running time.Duration // when it was last seen not to have ended
-	for {
+	for n := 1; ; n++ {
+		if d.budget.isShort() {
+			look.most = max(look.most, j.cfg.Retry.Max)
+		}
 		if !sleep(ctx, look.wait()) {
 			return ctx.Err()
 		}
@@ -399,6 +406,7 @@ func (d *Dispatcher) stepPoll(ctx context.Context, j *job) error {
 		case err != nil:
 			d.log.Debug("poll failed", "attempt", string(j.ID), "job", j.JobID, "err", err)
 		case seen.State.Terminal():
+			d.budget.looked(n)
 			if !j.closed.IsZero() && seen.State == salesforce.StateJobComplete {
 				d.paces.learn(kind, running, since)
 			}
@@ -424,6 +432,9 @@ func (d *Dispatcher) stepSettle(ctx context.Context, j *job, seen salesforce.Job
 	h, err := d.gather(ctx, j, &seen)
 	if err != nil {
 		return err
+	}
+	if seen.Fault().Code == codeOutOfBatches {
+		d.keepJobsBack()
 	}
 	j.retried = seen.Retries > 0
 	d.hearRecords(j.batch, h.answers())

@@ -17,6 +17,10 @@ func (blank) Query(context.Context, string, bool, int) ([]salesforce.Record, err
 
 func (blank) Usage() (salesforce.Usage, bool) { return salesforce.Usage{}, false }
 
+func (blank) Calls() map[salesforce.CallKind]int64 { return nil }
+
+func (blank) Batches() (salesforce.Usage, bool) { return salesforce.Usage{}, false }
+
 // TestConfirm_AbsenceIsBelievedWhileADeletedRecordCanBeSeen: after that a create
 // that landed and was deleted looks as if it had never been.
 func TestConfirm_AbsenceIsBelievedWhileADeletedRecordCanBeSeen(t *testing.T) {

@@ -62,8 +62,12 @@ type learned struct {
 	notBefore time.Time
 }
 
-// traitsFor is how long what a describe said is planned with. An attempt asks again.
-const traitsFor = 10 * time.Minute
+const (
+	// traitsFor is how long what a describe said is planned with. An attempt asks again.
+	traitsFor = 10 * time.Minute
+	// traitsForLong is how long an attempt believes it where calls are to be saved.
+	traitsForLong = time.Hour
+)
 
 // New makes a Dispatcher. org is nil where none is configured: events are then
 // kept, and nothing is sent.
@@ -72,7 +76,7 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 	d := &Dispatcher{
 		outbox: outbox, org: org, log: log, began: time.Now(),
 		breaker: newBreaker(c.Retry.Initial, c.Retry.Max, time.Now),
-		budget:  newBudget(c.Budget.Reserve, c.REST.Concurrency),
+		budget:  newBudget(c.Budget.Reserve, c.REST.Concurrency, time.Now),
 		poke:    make(chan struct{}, 1),
 		wanted:  make(chan string, maxWanted),
 		running: make(map[store.Route]int),
@@ -91,10 +95,13 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 }
 
 // Configure replaces the configuration: attempts that start afterwards follow
-// it. Retry's times for probes, the budget's reserve and the REST concurrency
-// stay as they were at New.
+// it. Retry's times for probes and the REST concurrency stay as they were at New.
 func (d *Dispatcher) Configure(cfg Config) {
-	d.cfg.Store(cfg.defaulted())
+	c := cfg.defaulted()
+	d.cfg.Store(c)
+	if d.budget.setReserve(c.Budget.Reserve) {
+		d.breaker.tryBudget()
+	}
 	d.forgetTraits()
 	d.Poke()
 }
@@ -113,7 +120,7 @@ func (d *Dispatcher) config() *Config { return d.cfg.Load() }
 // Breaker says whether anything is sent, and if not, why.
 func (d *Dispatcher) Breaker() BreakerStatus { return d.breaker.status() }
 
-// Budget says how much of the org's API calls is used; false before its first answer.
+// Budget says how much of the org's daily limits is used; false before its first answer.
 func (d *Dispatcher) Budget() (Budget, bool) { return d.budget.current() }
 
 // Identity is whom the newest login made us; false before the first.
@@ -210,6 +217,7 @@ func (d *Dispatcher) run(ctx context.Context, stop func(error)) (err error) {
 		d.meetOrg(ctx)
 		d.attempts.Go(func() { stop(d.verify(ctx)) })
 		d.attempts.Go(func() { d.learnWanted(ctx) })
+		d.attempts.Go(func() { d.followLimits(ctx) })
 	}
 	for _, a := range unfinished {
 		d.start(ctx, a.Route, a.Kind, stop, func(free func()) error { return resume(ctx, a, free) })
@@ -226,12 +234,14 @@ func (d *Dispatcher) start(ctx context.Context, r store.Route, k store.Kind, sto
 	d.running[r]++
 	d.mu.Unlock()
 	d.occupy(k, 1)
+	settled := d.budget.promise(k == store.KindBulk)
 	d.attempts.Go(func() {
 		free := sync.OnceFunc(func() {
 			d.occupy(k, -1)
 			d.Poke()
 		})
 		defer d.ended(r)
+		defer settled()
 		defer free()
 		if err := work(free); err != nil && ctx.Err() == nil {
 			// What is left are the store's errors and broken invariants: the

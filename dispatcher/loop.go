@@ -223,7 +223,7 @@ func (d *Dispatcher) free() (rest, jobs int) {
 // not in it; the first of them comes back after wait, 0 if none does.
 func (d *Dispatcher) situation(routes []store.RouteStat) (s situation, wait time.Duration) {
 	cfg := d.config()
-	s = situation{linger: d.budget.linger(cfg.Bulk.MaxWait)}
+	s = situation{funds: d.budget.allowance(cfg.Bulk.MaxWait)}
 	s.rest, s.job = d.free()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -236,7 +236,7 @@ func (d *Dispatcher) situation(routes []store.RouteStat) (s situation, wait time
 			}
 			continue
 		}
-		if now.After(known.until) {
+		if now.After(known.until) && s.linger == 0 { // else the attempt asks, before it sends
 			known = learned{}
 		}
 		s.routes = append(s.routes, waiting{
@@ -372,11 +372,14 @@ func (d *Dispatcher) study(ctx context.Context, r store.Route) error {
 // heard takes in how a network call ended: for the breaker, the budget and the
 // number of calls at a time.
 func (d *Dispatcher) heard(a access, err error) {
-	d.breaker.report(a, err)
-	if usage, ok := d.org.Usage(); ok {
-		if now := d.budget.note(usage); d.budget.exhausted() {
-			d.breaker.over(now.message())
-		}
+	if isOutOfBatches(err) {
+		d.keepJobsBack()
+		d.breaker.report(a, nil) // REST can go on
+	} else {
+		d.breaker.report(a, err)
+	}
+	if message, wait := d.seeLimits(); message != "" {
+		d.breaker.over(message, wait)
 	}
 	if err == nil {
 		d.budget.fine()
@@ -403,11 +406,9 @@ func (d *Dispatcher) probe(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	if usage, ok := d.org.Usage(); ok && err == nil {
-		if now := d.budget.note(usage); d.budget.exhausted() {
-			d.breaker.stillOver(now.message())
-			return
-		}
+	if message, wait := d.seeLimits(); message != "" && err == nil {
+		d.breaker.stillOver(message, wait)
+		return
 	}
 	d.breaker.probed(err)
 	d.log.Info("probed the org", "breaker", string(d.breaker.status().State), "err", err)

@@ -19,6 +19,8 @@ const (
 	codeManyMatches = "MANY_MATCHES"
 	codePoison      = "POISON"
 	codeTransport   = salesforce.CodeTransport
+	// codeOutOfBatches is Salesforce's, of a job that is refused or cut short.
+	codeOutOfBatches = "EXCEEDEDQUOTA"
 )
 
 // record is one event on its way: what the store said of it and the row that is sent.

@@ -145,7 +145,7 @@ func TestAmbiguous_AtTheLimitStaysSent(t *testing.T) {
 func TestVerifier_BelievesAbsenceLateAndNotTooLate(t *testing.T) {
 	const window = 11 * time.Minute
 	now := time.Now()
-	v := &verifier{Dispatcher: New(Config{REST: REST{LateWindow: window}}, nil, nil, slog.New(slog.DiscardHandler)), since: map[store.Seq]time.Time{}}
+	v := &verifier{Dispatcher: New(Config{REST: REST{LateWindow: window}}, nil, nil, slog.New(slog.DiscardHandler)), vain: map[store.Seq]vain{}}
 	for _, tt := range []struct {
 		name string
 		r    store.Record
@@ -158,9 +158,28 @@ func TestVerifier_BelievesAbsenceLateAndNotTooLate(t *testing.T) {
 		{"sent when nobody knows", store.Record{Seq: 1}, window, false},
 		{"sent too long ago", store.Record{Seq: 1, FirstSent: now.Add(-absentWithin)}, window, false},
 	} {
-		if got := v.absent(tt.r, now.Add(tt.at)); got != tt.want {
+		if got := v.looked(tt.r, now.Add(tt.at)); got != tt.want {
 			t.Errorf("%s: absent = %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// Each look for what is in doubt costs a call.
+func TestVerifier_LooksMoreAndMoreSeldom(t *testing.T) {
+	const window = 11 * time.Minute
+	v := &verifier{Dispatcher: New(Config{REST: REST{LateWindow: window}}, nil, nil, slog.New(slog.DiscardHandler)), vain: map[store.Seq]vain{}}
+	start := time.Now()
+	var looks []time.Duration
+	for at := start; at.Sub(start) < 5*time.Hour; at = v.vain[1].next {
+		v.looked(store.Record{Seq: 1, FirstSent: start}, at)
+		looks = append(looks, at.Sub(start))
+	}
+	want := []time.Duration{0, 1, 2, 4, 8, 11, 22, 44, 88, 148, 208, 268} // minutes
+	for i := range want {
+		want[i] *= time.Minute
+	}
+	if !slices.Equal(looks, want) {
+		t.Errorf("looks at %v, want %v", looks, want)
 	}
 }
 

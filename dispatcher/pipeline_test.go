@@ -101,7 +101,14 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // newSlowRig is a rig in a bubble, whose org takes some time for a job.
 func newSlowRig(t *testing.T, bulk dispatcher.Bulk, delay time.Duration) (*rig, *countingBox) {
 	t.Helper()
-	sim, err := simulator.New(simulator.Config{Seed: 1, JobDelay: delay})
+	return newBubbleRig(t, dispatcher.Config{Bulk: bulk}, simulator.Config{JobDelay: delay})
+}
+
+// newBubbleRig is a rig in a bubble of synctest, whose days pass at once.
+func newBubbleRig(t *testing.T, cfg dispatcher.Config, org simulator.Config) (*rig, *countingBox) {
+	t.Helper()
+	org.Seed = 1
+	sim, err := simulator.New(org)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +120,7 @@ func newSlowRig(t *testing.T, bulk dispatcher.Bulk, delay time.Duration) (*rig, 
 		t.Fatal(err)
 	}
 	box := &countingBox{Outbox: s, writes: make(map[string]int)}
-	r := &rig{t: t, cfg: dispatcher.Config{Bulk: bulk}, sim: sim, url: "http://127.0.0.1", dial: network.dial, store: s, outbox: box, log: &logBook{}}
+	r := &rig{t: t, cfg: cfg, sim: sim, url: "http://127.0.0.1", dial: network.dial, store: s, outbox: box, log: &logBook{}}
 	t.Cleanup(func() {
 		r.halt()
 		if err := s.Close(); err != nil {
@@ -134,16 +141,9 @@ func newSlowRig(t *testing.T, bulk dispatcher.Bulk, delay time.Duration) (*rig, 
 // drains puts upserts, starts, and waits until all of them are delivered.
 func (r *rig) drains(n int, within time.Duration) {
 	r.t.Helper()
-	const atOnce = 4000
-	for i := 0; i < n; i += atOnce {
-		r.put(many(min(atOnce, n-i), func(k int) string { return upsertContact(i + k) })...)
-	}
+	r.fill(n, upsertContact)
 	r.start()
-	for begun := time.Now(); r.counts().Of(store.Delivered) < int64(n); time.Sleep(within / 1000) {
-		if time.Since(begun) > within {
-			r.t.Fatalf("counts %v, stuck: %v, calls %v", r.counts(), r.stuck(), r.sim.Calls().Calls)
-		}
-	}
+	r.finishes(n, within)
 }
 
 // An org that takes five seconds for a job is asked a few times only, also while

@@ -87,9 +87,9 @@ type waiting struct {
 // situation is all that a plan is made from.
 type situation struct {
 	routes    []waiting
-	rest, job int           // free slots
-	flush     bool          // what waits for company goes now
-	linger    time.Duration // how long REST calls wait for company
+	rest, job int  // free slots
+	flush     bool // what waits for company goes now
+	funds
 }
 
 // action starts one attempt, or a describe when Kind is "".
@@ -106,14 +106,21 @@ const queryRecords = 25
 //
 // A route gets a job when MinRecords wait, and REST calls at once when fewer do.
 // A backlog waits for a job slot; only when it has waited for MaxWait without
-// one, and the API budget is not short, REST helps with full calls. (Up to some
-// 2,000 records a job costs more calls than REST; what it saves are the org's
-// long transactions.) Slots go round robin: first to routes with the fewest
-// attempts under way, then to those that waited longest for their turn.
+// one, REST helps with full calls. Up to some 1,500 records a job costs more calls
+// than REST; what it saves are the org's long transactions. Slots go round robin:
+// first to routes with the fewest attempts under way, then to those that waited
+// longest for their turn.
 //
-// more says that slots ran out before the wishes.
+// Once calls are to be saved (see budget), they decide: of both ways that one is
+// taken which costs fewer, and calls go first to the routes for which they are worth
+// most. No attempt is begun without calls for it.
+//
+// more says that slots or calls ran out before the wishes.
 func (c *Config) plan(s situation) (actions []action, wake time.Duration, more bool) {
 	slices.SortStableFunc(s.routes, func(a, b waiting) int {
+		if s.linger > 0 {
+			return cmp.Compare(c.worth(b, s.jobCost), c.worth(a, s.jobCost))
+		}
 		return cmp.Or(cmp.Compare(a.running, b.running), cmp.Compare(a.served, b.served), cmp.Compare(b.Oldest, a.Oldest))
 	})
 	wake = -1
@@ -136,6 +143,9 @@ func (c *Config) plan(s situation) (actions []action, wake time.Duration, more b
 	for _, w := range wishes {
 		more = more || w.jobs+w.calls+w.queries > 0 || w.describe
 	}
+	if more && s.tokens < 1 && s.wait > 0 && (wake < 0 || s.wait < wake) {
+		wake = s.wait
+	}
 	return actions, wake, more
 }
 
@@ -150,11 +160,11 @@ type wish struct {
 func (w *wish) grant(c *Config, r waiting, s *situation) (action, bool) {
 	spec := store.ClaimSpec{Route: r.Route}
 	switch {
-	case w.jobs > 0 && s.job > 0:
+	case w.jobs > 0 && s.job > 0 && !s.noJobs && !s.notYet && s.allows(s.jobCost):
 		w.jobs--
 		s.job--
 		spec.Kind, spec.MaxRecords, spec.MaxBytes = store.KindBulk, c.Bulk.MaxRecords, c.Bulk.MaxBytes
-	case s.rest == 0:
+	case s.rest == 0 || !s.allows(1):
 		return action{}, false
 	case w.calls > 0:
 		w.calls--
@@ -167,8 +177,11 @@ func (w *wish) grant(c *Config, r waiting, s *situation) (action, bool) {
 	default:
 		return action{}, false
 	}
-	if spec.Kind != store.KindBulk {
+	if spec.Kind == store.KindBulk {
+		s.spend(s.jobCost)
+	} else {
 		s.rest--
+		s.spend(1)
 	}
 	return action{spec, spec.Kind == store.KindBulk && r.ways.rest}, true
 }
@@ -192,17 +205,18 @@ func (c *Config) wish(r waiting, s situation) wish {
 	return c.either(r, s)
 }
 
-// companyOfJob is for what only a job may carry: it waits until a job is full,
-// or for MaxWait. What a job can't carry is claimed by REST, to be failed.
+// companyOfJob is for what only a job may carry: it waits until a job is full, or
+// for MaxWait, for longer where calls are to be saved. What a job can't carry is claimed by REST, to be failed.
 func (c *Config) companyOfJob(r waiting, s situation) wish {
 	fit := r.Ready - r.RESTOnly
 	w := wish{jobs: fit / c.Bulk.MaxRecords, calls: chunks(r.RESTOnly, c.REST.MaxRecords)}
+	most := max(c.Bulk.MaxWait, s.jobLinger)
 	switch {
 	case fit == 0 || w.jobs > 0:
-	case s.flush || r.Oldest >= c.Bulk.MaxWait:
+	case s.flush || r.Oldest >= most:
 		w.jobs = 1
 	default:
-		w.wait = c.Bulk.MaxWait - r.Oldest
+		w.wait = most - r.Oldest
 	}
 	return w
 }
@@ -210,7 +224,7 @@ func (c *Config) companyOfJob(r waiting, s situation) wish {
 // either is for what may go both ways. A job of few rows is never worth its calls.
 func (c *Config) either(r waiting, s situation) wish {
 	fit := r.Ready - r.RESTOnly
-	if fit < c.Bulk.MinRecords || r.small {
+	if fit < c.Bulk.MinRecords || r.small || s.noJobs || s.linger > 0 && !c.savesCalls(fit, s.jobCost) {
 		return c.calls(r.Ready, r.Oldest, s)
 	}
 	w := wish{jobs: fit / c.Bulk.MaxRecords, calls: chunks(r.RESTOnly, c.REST.MaxRecords)}
@@ -227,10 +241,26 @@ func (c *Config) either(r waiting, s situation) wish {
 	return w
 }
 
+// worth is how much waiting one call would end on a route, in seconds of all the
+// records that it carries. It grows as they wait, so that every route gets its turn.
+func (c *Config) worth(r waiting, jobCost int64) float64 {
+	records, calls := min(r.Ready, c.REST.MaxRecords), int64(1)
+	if r.ways.job && (!r.ways.rest || c.savesCalls(r.Ready, jobCost)) {
+		records, calls = min(r.Ready, c.Bulk.MaxRecords), jobCost
+	}
+	return float64(records) * r.Oldest.Seconds() / float64(calls)
+}
+
+// savesCalls reports whether a job of what waits, of cost calls, takes fewer than
+// REST would.
+func (c *Config) savesCalls(ready int, cost int64) bool {
+	return cost < int64(chunks(min(ready, c.Bulk.MaxRecords), c.REST.MaxRecords))
+}
+
 // calls is for what goes by REST: at once, or when the budget is short in
 // company.
 func (c *Config) calls(ready int, oldest time.Duration, s situation) wish {
-	if s.flush || oldest >= s.linger {
+	if s.flush || oldest >= s.linger || ready%c.REST.MaxRecords == 0 {
 		return wish{calls: chunks(ready, c.REST.MaxRecords)}
 	}
 	return wish{calls: ready / c.REST.MaxRecords, wait: s.linger - oldest}

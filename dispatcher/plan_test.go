@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,9 @@ func TestWaysOf(t *testing.T) {
 	}
 }
 
+// plenty are the calls of an org that has enough.
+var plenty = funds{left: math.MaxInt64, tokens: math.Inf(1), jobCost: 7}
+
 func TestPlan(t *testing.T) {
 	both, jobOnly, restOnly := ways{rest: true, job: true}, ways{job: true}, ways{rest: true}
 	row := func(ready int, oldest time.Duration, w ways) waiting {
@@ -57,6 +61,7 @@ func TestPlan(t *testing.T) {
 	part.RESTOnly = 1
 	stuck := row(10, 0, jobOnly)
 	stuck.RESTOnly = 3
+	short := funds{left: 1000, tokens: 1000, jobCost: 7, linger: 10 * time.Second} // calls are to be saved
 	for _, tt := range []struct {
 		name string
 		s    situation
@@ -68,21 +73,31 @@ func TestPlan(t *testing.T) {
 		{"many of them several", situation{routes: []waiting{row(2500, 0, both)}, rest: 4, job: 4}, "bb", -1},
 		{"a backlog waits for a job slot", situation{routes: []waiting{row(2500, time.Second, both)}, rest: 4}, "", 29 * time.Second},
 		{"not for ever", situation{routes: []waiting{row(2500, time.Minute, both)}, rest: 4}, "rrrr", -1},
-		{"but not on a short budget", situation{routes: []waiting{row(2500, time.Minute, both)}, rest: 4, linger: time.Second}, "", -1},
 		{"what a job can't carry goes beside it", situation{routes: []waiting{part}, rest: 4, job: 4}, "br", -1},
 		{"what only a job may carry waits for company", situation{routes: []waiting{row(5, time.Second, jobOnly)}, rest: 4, job: 4}, "", 29 * time.Second},
 		{"until it has waited enough", situation{routes: []waiting{row(5, 30*time.Second, jobOnly)}, rest: 4, job: 4}, "b", -1},
 		{"or is told to go", situation{routes: []waiting{row(5, 0, jobOnly)}, rest: 4, job: 4, flush: true}, "b", -1},
 		{"or fills a job", situation{routes: []waiting{row(1001, 0, jobOnly)}, rest: 4, job: 4}, "b", -1},
 		{"what no way may carry is claimed to be failed", situation{routes: []waiting{stuck}, rest: 4, job: 4}, "r", 30 * time.Second},
-		{"REST waits for company when the budget is short", situation{routes: []waiting{row(5, time.Second, restOnly)}, rest: 4, linger: 10 * time.Second}, "", 9 * time.Second},
-		{"full calls don't", situation{routes: []waiting{row(205, time.Second, restOnly)}, rest: 4, linger: 10 * time.Second}, "r", 9 * time.Second},
+		{"REST waits for company when the budget is short", situation{routes: []waiting{row(5, time.Second, restOnly)}, rest: 4, funds: short}, "", 9 * time.Second},
+		{"what takes fewer calls goes first then", situation{routes: []waiting{row(1000, 0, both)}, rest: 9, job: 4, funds: short}, "rrrrr", -1},
+		{"however old it is", situation{routes: []waiting{row(1000, time.Hour, both)}, rest: 9, job: 4, funds: short}, "rrrrr", -1},
+		{"a job with calls for it", situation{routes: []waiting{row(1000, time.Hour, jobOnly)}, job: 4, funds: funds{left: 7, tokens: 1, jobCost: 7}}, "b", -1},
+		{"not without", situation{routes: []waiting{row(1000, time.Hour, jobOnly)}, job: 4, funds: funds{left: 6, tokens: 6, jobCost: 7}}, "", -1},
+		{"more than one call at once makes the next wait", situation{routes: []waiting{row(2000, time.Hour, jobOnly)}, job: 4, funds: funds{left: 99, tokens: 1, jobCost: 7}}, "b", -1},
+		{"calls that are spread wait for their turn", situation{routes: []waiting{row(5, time.Hour, restOnly)}, rest: 4, funds: funds{left: 99, wait: time.Minute}}, "", time.Minute},
+		{"jobs wait for the org to say its limits", situation{routes: []waiting{row(1000, 0, both)}, rest: 4, job: 4, funds: funds{left: 99, tokens: 99, jobCost: 7, notYet: true}}, "", -1},
+		{"without a batch REST helps at once", situation{routes: []waiting{row(400, 0, both)}, rest: 4, job: 4, funds: funds{left: 99, tokens: 99, jobCost: 7, noJobs: true}}, "rr", -1},
+		{"full calls don't", situation{routes: []waiting{row(205, time.Second, restOnly)}, rest: 4, funds: short}, "r", 9 * time.Second},
 		{"no slot, no attempt", situation{routes: []waiting{row(5, 0, restOnly)}}, "", -1},
 		{"an object is described first", situation{routes: []waiting{row(5, 0, ways{unknown: true})}, rest: 1}, "d", -1},
 		{"matches are looked for", situation{routes: []waiting{row(30, 0, ways{query: true})}, rest: 4}, "qq", -1},
 		{"nothing waits", situation{routes: []waiting{row(0, 0, both)}, rest: 4, job: 4}, "", -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.s.funds == (funds{}) {
+				tt.s.funds = plenty
+			}
 			actions, wake, _ := Config{}.defaulted().plan(tt.s)
 			var got strings.Builder
 			for _, a := range actions {
@@ -95,6 +110,20 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestPlan_TheLargerJobSavesCalls: what a job costs does not depend on its rows.
+func TestPlan_TheLargerJobSavesCalls(t *testing.T) {
+	s := situation{rest: 99, job: 4, funds: funds{left: 1000, tokens: 1000, jobCost: 7, linger: time.Second}, routes: []waiting{
+		{RouteStat: store.RouteStat{Route: route(opUpdate), Ready: 1400}, ways: ways{rest: true, job: true}},
+	}}
+	c := Config{Bulk: Bulk{MaxRecords: 10_000}}.defaulted()
+	for ready, want := range map[int]store.Kind{1400: store.KindREST, 1401: store.KindBulk, 9000: store.KindBulk} {
+		s.routes[0].Ready = ready
+		if actions, _, _ := c.plan(s); len(actions) == 0 || actions[0].Kind != want {
+			t.Errorf("%d records: %v, want %s", ready, actions, want)
+		}
+	}
+}
+
 func TestPlan_RoundRobin(t *testing.T) {
 	on := func(object string, oldest time.Duration, running int, served uint64) waiting {
 		return waiting{
@@ -102,7 +131,7 @@ func TestPlan_RoundRobin(t *testing.T) {
 			ways:      ways{rest: true}, running: running, served: served,
 		}
 	}
-	actions, _, _ := Config{}.defaulted().plan(situation{rest: 4, job: 4, routes: []waiting{
+	actions, _, _ := Config{}.defaulted().plan(situation{rest: 4, job: 4, funds: plenty, routes: []waiting{
 		on("Busy", time.Hour, 2, 1), on("Served", time.Hour, 0, 9), on("Young", 0, 0, 3), on("Old", time.Minute, 0, 3),
 	}})
 	var got []string
@@ -117,8 +146,14 @@ func TestPlan_RoundRobin(t *testing.T) {
 // TestPlan_KeepsWithinSlots: whatever waits, no plan takes more slots than are free.
 func TestPlan_KeepsWithinSlots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := situation{rest: rapid.IntRange(0, 5).Draw(t, "rest"), job: rapid.IntRange(0, 5).Draw(t, "job"), flush: rapid.Bool().Draw(t, "flush")}
-		rest, job := s.rest, s.job
+		s := situation{rest: rapid.IntRange(0, 5).Draw(t, "rest"), job: rapid.IntRange(0, 5).Draw(t, "job"), flush: rapid.Bool().Draw(t, "flush"), funds: plenty}
+		if rapid.Bool().Draw(t, "short") {
+			s.funds = funds{
+				left: rapid.Int64Range(-5, 60).Draw(t, "left"), tokens: rapid.Float64Range(-5, 60).Draw(t, "tokens"),
+				jobCost: rapid.Int64Range(6, 9).Draw(t, "jobCost"), linger: time.Second, noJobs: rapid.Bool().Draw(t, "noJobs"), notYet: rapid.Bool().Draw(t, "notYet"),
+			}
+		}
+		rest, job, left := s.rest, s.job, s.left
 		for range rapid.IntRange(0, 6).Draw(t, "routes") {
 			ready := rapid.IntRange(0, 5000).Draw(t, "ready")
 			s.routes = append(s.routes, waiting{
@@ -130,15 +165,20 @@ func TestPlan_KeepsWithinSlots(t *testing.T) {
 		for _, a := range actions {
 			if a.Kind == store.KindBulk {
 				job--
+				left -= s.jobCost
 			} else {
 				rest--
+				left--
+			}
+			if a.Kind == store.KindBulk && (s.noJobs || s.notYet) {
+				t.Fatal("a job without a batch for it")
 			}
 			if a.Kind != "" && (a.MaxRecords <= 0 || a.MaxBytes <= 0) {
 				t.Fatalf("unbounded claim %+v", a)
 			}
 		}
-		if rest < 0 || job < 0 {
-			t.Fatalf("%d REST and %d job slots too many", -rest, -job)
+		if rest < 0 || job < 0 || len(actions) > 0 && left < 0 {
+			t.Fatalf("%d REST and %d job slots and %d calls too many", -rest, -job, -left)
 		}
 	})
 }

@@ -62,6 +62,8 @@ type session interface {
 	Login(ctx context.Context) (salesforce.Identity, error)
 	Probe(ctx context.Context) error
 	Usage() (salesforce.Usage, bool)
+	Batches() (salesforce.Usage, bool)
+	Calls() map[salesforce.CallKind]int64
 	OnIdentity(f func(salesforce.Identity) error)
 }
 

@@ -112,18 +112,26 @@ func (d *Dispatcher) learn(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// describe asks for an object; the client keeps the answers for a while.
+// describe asks for an object; the client keeps the answers for a while, and for
+// longer where calls are to be saved.
 func (d *Dispatcher) describe(ctx context.Context, object string) (*salesforce.Object, error) {
 	if !d.breaker.allows(reading) {
 		return nil, errPaused
 	}
 	crashpoint("D.N1.before")
-	schema, err := d.org.Describe(ctx, object)
+	schema, err := d.describeWithin(ctx, object)
 	crashpoint("D.N1.after")
 	if err != nil {
 		d.heard(reading, err)
 	}
 	return schema, err
+}
+
+func (d *Dispatcher) describeWithin(ctx context.Context, object string) (*salesforce.Object, error) {
+	if d.budget.isShort() {
+		return d.org.DescribeWithin(ctx, object, traitsForLong)
+	}
+	return d.org.Describe(ctx, object)
 }
 
 // isRefusal reports whether the org has refused what was asked of it and will

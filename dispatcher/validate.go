@@ -102,9 +102,10 @@ func (d *Dispatcher) learnWanted(ctx context.Context) {
 	}
 }
 
-// describeAnew is describe for who needs a word that can be believed.
+// describeAnew is describe for who needs a word that can be believed. Where calls
+// are to be saved there is none: what can't be judged is sent.
 func (d *Dispatcher) describeAnew(ctx context.Context, object string) (*salesforce.Object, error) {
-	if !d.breaker.allows(reading) {
+	if d.budget.isShort() || !d.breaker.allows(reading) {
 		return nil, errPaused
 	}
 	o, err := d.org.DescribeWithin(ctx, object, believed)

@@ -17,6 +17,8 @@ import (
 const (
 	// verifyEvery is how often events in doubt are looked for at the org, at most.
 	verifyEvery = time.Minute
+	// verifyLate is the same for what was looked for in vain for long.
+	verifyLate = time.Hour
 	// verifyMost bounds the events in doubt that are looked at in one round; the
 	// oldest come first, and resolving them makes place.
 	verifyMost = 10_000
@@ -39,11 +41,18 @@ const (
 //	the key, in another field    | delivered    | stays in doubt
 //	no key                       | what looks like it is shown; a person decides
 //
-// Its memory may be lost: the late window then begins anew.
+// A key is looked for at once, then after as long again each time, up to verifyLate;
+// each look costs a call. Its memory may be lost: the late window then begins anew.
 type verifier struct {
 	*Dispatcher
-	since    map[store.Seq]time.Time // in doubt, and looked for in vain, since
+	vain     map[store.Seq]vain
 	searched map[store.Seq]bool
+}
+
+// vain tells of an event that is in doubt though its key was looked for.
+type vain struct {
+	since time.Time // the first look
+	next  time.Time
 }
 
 // doubts are the events in doubt of one object that carried their key in the same field.
@@ -53,9 +62,9 @@ type doubts struct {
 }
 
 func (d *Dispatcher) verify(ctx context.Context) error {
-	v := &verifier{Dispatcher: d, since: map[store.Seq]time.Time{}, searched: map[store.Seq]bool{}}
+	v := &verifier{Dispatcher: d, vain: map[store.Seq]vain{}, searched: map[store.Seq]bool{}}
 	for sleep(ctx, min(verifyEvery, d.config().REST.LateWindow)) {
-		if !d.breaker.allows(reading) {
+		if message, _ := d.budget.exhausted(); message != "" || !d.breaker.allows(reading) {
 			continue
 		}
 		if err := v.round(ctx); err != nil {
@@ -73,7 +82,9 @@ func (v *verifier) round(ctx context.Context) error {
 	}
 	v.forget(records)
 	searches := searchMost
-	for _, g := range grouped(records) {
+	now := time.Now()
+	due := slices.DeleteFunc(records, func(r store.Record) bool { return now.Before(v.vain[r.Seq].next) })
+	for _, g := range grouped(due) {
 		switch {
 		case ctx.Err() != nil || !v.breaker.allows(reading):
 			return nil
@@ -111,16 +122,16 @@ func (v *verifier) inDoubt(ctx context.Context) (list []store.Record, err error)
 
 // forget drops what was known of events that are not in doubt any more.
 func (v *verifier) forget(records []store.Record) {
-	since, searched := make(map[store.Seq]time.Time, len(records)), make(map[store.Seq]bool, len(records))
+	kept, searched := make(map[store.Seq]vain, len(records)), make(map[store.Seq]bool, len(records))
 	for _, r := range records {
-		if at, ok := v.since[r.Seq]; ok {
-			since[r.Seq] = at
+		if x, ok := v.vain[r.Seq]; ok {
+			kept[r.Seq] = x
 		}
 		if v.searched[r.Seq] || len(r.Matches) > 0 {
 			searched[r.Seq] = true
 		}
 	}
-	v.since, v.searched = since, searched
+	v.vain, v.searched = kept, searched
 }
 
 // grouped puts together what one query can look for, in the order of acceptance.
@@ -162,7 +173,8 @@ func (v *verifier) lookFor(ctx context.Context, g *doubts) error {
 	unique := f.Unique && f.ExternalID && f.CaseSensitive
 	for _, r := range g.records {
 		id, there := found[r.Key]
-		if !there && !(unique && v.absent(r, began)) {
+		absent := v.looked(r, began)
+		if !there && !(absent && unique) {
 			continue
 		}
 		if there && r.Stale { // with which values, a person has to see
@@ -179,16 +191,22 @@ func (v *verifier) lookFor(ctx context.Context, g *doubts) error {
 	return nil
 }
 
-// absent reports whether a record that was not found by a look that began then is
-// believed not to be there: nothing that was sent can land any more, and it
-// would still be seen if it had been deleted.
-func (v *verifier) absent(r store.Record, began time.Time) bool {
-	since, seen := v.since[r.Seq]
+// looked takes in a look for a record that began then. It reports whether one that
+// was not found is believed not to be there: nothing that was sent can land any
+// more, and it would still be seen if it had been deleted.
+func (v *verifier) looked(r store.Record, began time.Time) (absent bool) {
+	x, seen := v.vain[r.Seq]
 	if !seen {
-		v.since[r.Seq] = began
-		return false
+		x.since = began
 	}
-	return began.Sub(since) >= v.config().REST.LateWindow && visible(r.FirstSent)
+	late, age := v.config().REST.LateWindow, began.Sub(x.since)
+	wait := min(max(age, min(verifyEvery, late)), verifyLate)
+	if age < late {
+		wait = min(wait, late-age) // what is there by then is all there will be
+	}
+	x.next = began.Add(wait)
+	v.vain[r.Seq] = x
+	return age >= late && visible(r.FirstSent)
 }
 
 func (v *verifier) conclude(ctx context.Context, seq store.Seq, x store.Resolution) error {

@@ -61,7 +61,7 @@ const timeLayout = "2006-01-02T15:04:05.000-0700"
 // CreateJob makes an empty job in the state Open. Nothing happens to any record before CloseJob; a job whose creation was not
 // answered stays empty and dies by itself.
 func (c *Client) CreateJob(ctx context.Context, spec JobSpec) (Job, error) {
-	k := &call{name: "job create " + spec.Object, method: http.MethodPost, path: "/jobs/ingest", write: true}
+	k := &call{name: "job create " + spec.Object, kind: CallBulk, method: http.MethodPost, path: "/jobs/ingest", write: true}
 	if !isName(spec.Object) || spec.Operation == OpUpsert && !isName(spec.ExternalIDField) {
 		return Job{}, invalid(k.name, "not the name of an object or field")
 	}
@@ -82,7 +82,7 @@ func (c *Client) CreateJob(ctx context.Context, spec JobSpec) (Job, error) {
 // UploadJob stores a job's data, once: a second upload, or one whose answer was lost, spoils the job, which is then aborted
 // and replaced.
 func (c *Client) UploadJob(ctx context.Context, id string, csv []byte) error {
-	k := &call{name: "job upload", method: http.MethodPut, write: true, body: csv, content: "text/csv; charset=UTF-8", timeout: minBulkTimeout}
+	k := &call{name: "job upload", kind: CallBulk, method: http.MethodPut, write: true, body: csv, content: "text/csv; charset=UTF-8", timeout: minBulkTimeout}
 	if err := k.onJob(id, "/batches"); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (c *Client) AbortJob(ctx context.Context, id string) (Job, error) {
 }
 
 func (c *Client) setState(ctx context.Context, name, id string, state JobState) (Job, error) {
-	k := &call{name: name, method: http.MethodPatch, write: true}
+	k := &call{name: name, kind: CallBulk, method: http.MethodPatch, write: true}
 	if err := k.onJob(id, ""); err != nil {
 		return Job{}, err
 	}
@@ -117,7 +117,7 @@ func (c *Client) setState(ctx context.Context, name, id string, state JobState) 
 
 // Job asks for the job's state. A job that is gone is IsNotFound.
 func (c *Client) Job(ctx context.Context, id string) (Job, error) {
-	k := &call{name: "job get", method: http.MethodGet}
+	k := &call{name: "job get", kind: CallBulk, method: http.MethodGet}
 	if err := k.onJob(id, ""); err != nil {
 		return Job{}, err
 	}
@@ -126,7 +126,7 @@ func (c *Client) Job(ctx context.Context, id string) (Job, error) {
 
 // DeleteJob removes a job that has ended, with its data and results. It undoes nothing.
 func (c *Client) DeleteJob(ctx context.Context, id string) error {
-	k := &call{name: "job delete", method: http.MethodDelete, write: true}
+	k := &call{name: "job delete", kind: CallBulk, method: http.MethodDelete, write: true}
 	if err := k.onJob(id, ""); err != nil {
 		return err
 	}

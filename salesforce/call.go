@@ -25,6 +25,7 @@ const (
 // upload as a long transaction's.
 type call struct {
 	name     string // for errors and logs, without values: "collections upsert Contact"
+	kind     CallKind
 	method   string
 	path     string // escaped, below /services/data/vXX.X unless absolute
 	absolute bool   // path is the whole path
@@ -108,6 +109,9 @@ func (c *Client) try(ctx context.Context, k *call, g *grant) (*http.Response, er
 	c.setHeaders(r, k, g)
 	start := time.Now()
 	response, err := c.http.Do(r)
+	if err == nil || !sent.nothingLeft() {
+		c.calls.add(k.kind)
+	}
 	if err != nil {
 		err = k.lost(ctx, err, sent.nothingLeft())
 		c.log.Debug("request", "call", k.name, "duration", time.Since(start), "err", err)

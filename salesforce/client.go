@@ -80,6 +80,8 @@ type Client struct {
 	log     *slog.Logger
 
 	usage      atomic.Pointer[Usage]
+	batches    atomic.Pointer[Usage]
+	calls      tally
 	warned     sync.Once
 	onIdentity atomic.Pointer[func(Identity) error]
 	describes  describeCache

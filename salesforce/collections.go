@@ -16,7 +16,7 @@ const MaxRows = 200
 // call: ClassOf tells whether rows may have been written all the same. An insert has no protection against being
 // sent twice but a unique field among its own.
 func (c *Client) Create(ctx context.Context, object string, rows []Row, h Headers) ([]Result, error) {
-	k := &call{name: "collections create " + object, method: http.MethodPost, path: "/composite/sobjects", write: true, header: h.values()}
+	k := &call{name: "collections create " + object, kind: CallREST, method: http.MethodPost, path: "/composite/sobjects", write: true, header: h.values()}
 	results, err := c.collection(ctx, k, object, rows, recordShape{object: object})
 	for i := range results {
 		results[i].Created = results[i].Success
@@ -26,7 +26,7 @@ func (c *Client) Create(ctx context.Context, object string, rows []Row, h Header
 
 // Update changes the records that the rows' IDs name; otherwise as Create.
 func (c *Client) Update(ctx context.Context, object string, rows []Row, h Headers) ([]Result, error) {
-	k := &call{name: "collections update " + object, method: http.MethodPatch, path: "/composite/sobjects", write: true, header: h.values()}
+	k := &call{name: "collections update " + object, kind: CallREST, method: http.MethodPatch, path: "/composite/sobjects", write: true, header: h.values()}
 	for _, row := range rows {
 		if err := checkID(row.ID); err != nil {
 			return nil, invalid(k.name, err.Error())
@@ -38,7 +38,7 @@ func (c *Client) Update(ctx context.Context, object string, rows []Row, h Header
 // Upsert writes the records that the rows' External values name by field, and creates those that there are none of;
 // otherwise as Create. No value may be named twice: the org would refuse each of its rows.
 func (c *Client) Upsert(ctx context.Context, object, field string, rows []Row, h Headers) ([]Result, error) {
-	k := &call{name: "collections upsert " + object, method: http.MethodPatch, path: "/composite/sobjects/" + object + "/" + field, write: true, header: h.values()}
+	k := &call{name: "collections upsert " + object, kind: CallREST, method: http.MethodPatch, path: "/composite/sobjects/" + object + "/" + field, write: true, header: h.values()}
 	if !isName(field) {
 		return nil, invalid(k.name, "not the name of a field")
 	}
@@ -47,7 +47,7 @@ func (c *Client) Upsert(ctx context.Context, object, field string, rows []Row, h
 
 // Delete puts up to MaxRows records into the recycle bin; otherwise as Create.
 func (c *Client) Delete(ctx context.Context, object string, ids []ID) ([]Result, error) {
-	k := &call{name: "collections delete " + object, method: http.MethodDelete, write: true}
+	k := &call{name: "collections delete " + object, kind: CallREST, method: http.MethodDelete, write: true}
 	if len(ids) == 0 || len(ids) > MaxRows {
 		return nil, invalid(k.name, fmt.Sprintf("%d rows in a call that takes 1 to %d", len(ids), MaxRows))
 	}

@@ -252,7 +252,7 @@ func (c *Client) learn(ctx context.Context, e *described, age time.Duration, nam
 	if last.lasts(age) {
 		return last, nil
 	}
-	k := &call{name: name, method: http.MethodGet, path: path}
+	k := &call{name: name, kind: CallDescribe, method: http.MethodGet, path: path}
 	if last != nil && last.absent == nil && last.modified != "" {
 		k.header = map[string]string{"If-Modified-Since": last.modified}
 	}

@@ -73,7 +73,7 @@ type Limit struct{ Max, Remaining int64 }
 // Limits asks for the org's limits by name, for example "DailyApiRequests", "DailyBulkApiBatches", "DataStorageMB". It
 // costs a call; Usage comes with every answer.
 func (c *Client) Limits(ctx context.Context) (map[string]Limit, error) {
-	k := &call{name: "limits", method: http.MethodGet, path: "/limits"}
+	k := &call{name: "limits", kind: CallLimits, method: http.MethodGet, path: "/limits"}
 	a, err := c.do(ctx, k)
 	if err != nil {
 		return nil, err
@@ -82,13 +82,30 @@ func (c *Client) Limits(ctx context.Context) (map[string]Limit, error) {
 	if !a.isJSON() || json.Unmarshal(a.body, &limits) != nil {
 		return nil, k.malformed(a, "not a list of limits")
 	}
+	if l := limits["DailyBulkApiBatches"]; l.Max > 0 {
+		c.batches.Store(&Usage{Used: l.Max - l.Remaining, Max: l.Max, At: time.Now()})
+	}
+	if l := limits["DailyApiRequests"]; l.Max > 0 {
+		// Of an org whose answers don't say it in their headers.
+		c.usage.CompareAndSwap(nil, &Usage{Used: l.Max - l.Remaining, Max: l.Max, At: time.Now()})
+	}
 	return limits, nil
 }
 
-// Usage is what the newest answer said of the calls of the whole org in the last 24 hours.
+// Usage is how much of a daily limit the whole org has used in the last 24 hours, as the org said at a time.
 type Usage struct {
 	Used, Max int64
 	At        time.Time
+}
+
+// Batches returns what Limits last said of the batches of bulk jobs, one for every 10,000 records that a job has at
+// most (salesforce-bulk.md §9); false if it has not said it yet.
+func (c *Client) Batches() (Usage, bool) {
+	u := c.batches.Load()
+	if u == nil {
+		return Usage{}, false
+	}
+	return *u, true
 }
 
 // Usage returns the newest figures, false if no answer has brought any yet.

@@ -24,7 +24,7 @@ var ErrQueryTooLong = errors.New("the query does not fit a URL")
 // from a row's absence must not take a part for the whole. includeDeleted also finds rows of the recycle bin
 // (queryAll). Values come into soql by Quote, names from Describe.
 func (c *Client) Query(ctx context.Context, soql string, includeDeleted bool, maxRows int) ([]Record, error) {
-	k := &call{name: "query", method: http.MethodGet, path: "/query?q="}
+	k := &call{name: "query", kind: CallQuery, method: http.MethodGet, path: "/query?q="}
 	if includeDeleted {
 		k.name, k.path = "query all", "/queryAll?q="
 	}
@@ -45,7 +45,7 @@ func (c *Client) Query(ctx context.Context, soql string, includeDeleted bool, ma
 		if page.Done {
 			return rows, nil
 		}
-		k = &call{name: k.name, method: http.MethodGet, path: page.NextRecordsURL, absolute: true}
+		k = &call{name: k.name, kind: k.kind, method: http.MethodGet, path: page.NextRecordsURL, absolute: true}
 	}
 }
 

@@ -57,7 +57,7 @@ type resultKind struct {
 }
 
 func (c *Client) results(ctx context.Context, id string, kind resultKind, limit int, each func([]string, ResultRow) error) error {
-	k := &call{name: kind.name, method: http.MethodGet, header: map[string]string{"Accept": "text/csv"}}
+	k := &call{name: kind.name, kind: CallBulk, method: http.MethodGet, header: map[string]string{"Accept": "text/csv"}}
 	if err := k.onJob(id, kind.resource); err != nil {
 		return err
 	}

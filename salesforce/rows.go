@@ -91,7 +91,7 @@ func (c *Client) one(ctx context.Context, name, method, path, object string, row
 	if !isName(object) {
 		return Result{}, invalid(name, "not the name of an object")
 	}
-	k := &call{name: name, method: method, path: path, write: true, header: h.values()}
+	k := &call{name: name, kind: CallREST, method: method, path: path, write: true, header: h.values()}
 	if method != http.MethodDelete {
 		var b bytes.Buffer
 		if err := writeRecord(&b, row, recordShape{named: "Id"}); err != nil {

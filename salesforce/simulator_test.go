@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -249,6 +250,50 @@ func TestOrg_UsageComesWithEveryAnswer(t *testing.T) {
 	u, ok := c.Usage()
 	if !ok || u.Max != 15000 || u.Used != o.Calls().Used {
 		t.Errorf("Usage() = %+v, %t, want %+v", u, ok, o.Calls())
+	}
+}
+
+// TestOrg_CallsAreCountedAsTheOrgDoes: by kind, and none too few.
+func TestOrg_CallsAreCountedAsTheOrgDoes(t *testing.T) {
+	o := startOrg(t, simulator.Config{BatchLimit: 100})
+	c, ctx := o.client(t), context.Background()
+	for range 2 {
+		if _, err := c.Limits(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.ExpireTokens() // the call after it is sent twice
+	job, _ := runJob(t, c, salesforce.JobSpec{Object: "Contact", Operation: "insert"}, []salesforce.Row{{Fields: []byte(`{"LastName":"A"}`)}})
+	if job.State != salesforce.StateJobComplete {
+		t.Fatal(job.State)
+	}
+	if _, err := c.Query(ctx, "SELECT Id FROM Contact", false, 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Create(ctx, "Contact", []salesforce.Row{{Fields: []byte(`{"LastName":"B"}`)}}, salesforce.Headers{}); err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[salesforce.CallKind]int64)
+	for kind, n := range o.Calls().Calls {
+		k := map[string]salesforce.CallKind{"describe": salesforce.CallDescribe, "query": salesforce.CallQuery, "limits": salesforce.CallLimits, "coll.create": salesforce.CallREST}[kind]
+		if strings.HasPrefix(kind, "job.") {
+			k = salesforce.CallBulk
+		}
+		if k != "" {
+			want[k] += int64(n)
+		}
+	}
+	if got := c.Calls(); !maps.Equal(got, want) || len(got) != 5 {
+		t.Errorf("counted %v, the org %v", got, want)
+	}
+	if u, ok := c.Batches(); !ok || u.Max != 100 || u.Used != 0 {
+		t.Errorf("Batches() = %+v, %t before the job", u, ok)
+	}
+	if _, err := c.Limits(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if u, _ := c.Batches(); u.Used != 1 {
+		t.Errorf("Batches() = %+v after a job", u)
 	}
 }
 

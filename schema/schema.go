@@ -230,7 +230,7 @@ func (w *walk) required() {
 	}
 	for i := range w.Object.Fields {
 		f := &w.Object.Fields[i]
-		if !isRequired(f) || strings.EqualFold(f.Name, w.Filled) || w.isGiven(f) || w.isCompound(f) {
+		if !isRequired(f) || w.isMade(f) || strings.EqualFold(f.Name, w.Filled) || w.isGiven(f) || w.isCompound(f) {
 			continue
 		}
 		w.find(place{"fields.", f.Name}, Required, "required on a create, and the org has no default for it")
@@ -246,6 +246,15 @@ func isRequired(f *salesforce.Field) bool {
 		return false
 	}
 	return !slices.ContainsFunc(f.PicklistValues, func(v salesforce.PicklistValue) bool { return v.DefaultValue })
+}
+
+// makers are objects with standard fields that the org fills in though it describes them as required and without a
+// default: the document of a file's first version, the nickname of a user, the price of an entry that takes the standard one.
+var makers = []string{"ContentVersion", "ContentDocumentLink", "FeedItem", "FeedComment", "EmailMessage", "User", "PricebookEntry"}
+
+// isMade reports whether the org may make the field's value by itself.
+func (w *walk) isMade(f *salesforce.Field) bool {
+	return slices.Contains(makers, w.Object.Name) && !hasSuffixFold(f.Name, "__c")
 }
 
 // isGiven reports whether the event gives the field a value, or its lookup a parent.

@@ -246,6 +246,20 @@ func TestCheck_BelievesPersonAccountsAndCompounds(t *testing.T) {
 	}
 }
 
+// TestCheck_KnowsWhatTheOrgMakesByItself: the first version of a file has no document yet, and none is missed.
+func TestCheck_KnowsWhatTheOrgMakesByItself(t *testing.T) {
+	const file = `{"name":%q,"createable":true,"fields":[{"name":"ContentDocumentId","type":"reference","length":18,"createable":true},
+		{"name":"Title","type":"string","length":255,"createable":true},{"name":"PathOnClient","type":"string","length":500,"createable":true,"nillable":true},
+		{"name":"Case_No__c","type":"string","length":9,"createable":true}]}`
+	e := parse(t, `create: {"PathOnClient":"a.pdf"}`)
+	if found := (schema.Checker{Object: object(t, fmt.Sprintf(file, "ContentVersion"))}).Check(e); len(found) != 1 || found[0].Path != "fields.Case_No__c" {
+		t.Errorf("%+v, want the custom field alone", found)
+	}
+	if found := (schema.Checker{Object: object(t, fmt.Sprintf(file, "Thing__c"))}).Check(e); len(found) != 3 {
+		t.Errorf("%+v, want all three of an object of the org's own", found)
+	}
+}
+
 func TestCheck_LeavesOutWhatIsFilledInOnTheWay(t *testing.T) {
 	c := schema.Checker{Object: object(t, `{"name":"A","createable":true,"fields":[{"name":"Outbox_Key__c","type":"string","createable":true,"length":255}]}`)}
 	e := parse(t, `create: {}`)

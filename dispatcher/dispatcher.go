@@ -29,7 +29,7 @@ type Dispatcher struct {
 	working stage                    // jobs that the org works on
 	settled stage                    // jobs whose results are read and recorded
 	poke    chan struct{}            // capacity 1: look again
-	wanted  chan string              // objects whose description somebody would like to have
+	wanted  chan question            // for descriptions of objects
 	names   atomic.Pointer[[]string] // of the org's objects, once they were asked for
 	began   time.Time
 	flushes atomic.Int64 // that were asked for
@@ -74,7 +74,7 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 		breaker: newBreaker(c.Retry.Initial, c.Retry.Max, time.Now),
 		budget:  newBudget(c.Budget.Reserve, c.REST.Concurrency),
 		poke:    make(chan struct{}, 1),
-		wanted:  make(chan string, maxWanted),
+		wanted:  make(chan question, maxWanted),
 		running: make(map[store.Route]int),
 		served:  make(map[store.Route]uint64),
 		traits:  make(map[store.Route]learned),

@@ -39,14 +39,14 @@ func (d *Dispatcher) Check(e *event.Event) []schema.Finding {
 	}
 	object, absent, age := d.org.Described(e.Object)
 	if object == nil && !absent {
-		d.want(e.Object)
+		d.want(e.Object, believed)
 		return nil
 	}
 	asked := []string{e.Object}
 	parent := func(name string) *salesforce.Object {
 		o, gone, old := d.org.Described(name)
 		if o == nil && !gone {
-			d.want(name)
+			d.want(name, believed)
 		}
 		asked, age = append(asked, name), max(age, old)
 		return o
@@ -61,7 +61,7 @@ func (d *Dispatcher) Check(e *event.Event) []schema.Finding {
 		return found
 	}
 	for _, name := range asked {
-		d.want(name)
+		d.want(name, believed)
 	}
 	return nil
 }
@@ -69,10 +69,17 @@ func (d *Dispatcher) Check(e *event.Event) []schema.Finding {
 // maxWanted is how many wishes for descriptions may wait.
 const maxWanted = 16
 
-// want has an object described in the background, unless too many are wanted already.
-func (d *Dispatcher) want(object string) {
+// question is for what the org says of an object, not earlier than since.
+type question struct {
+	object string
+	since  time.Time
+}
+
+// want has an object described in the background, unless too many are wanted already. What the org said not longer
+// than age ago will do.
+func (d *Dispatcher) want(object string, age time.Duration) {
 	select {
-	case d.wanted <- object:
+	case d.wanted <- question{object, time.Now().Add(-age)}:
 	default:
 	}
 }
@@ -86,8 +93,8 @@ func (d *Dispatcher) learnWanted(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case object := <-d.wanted:
-			name := strings.ToLower(object)
+		case q := <-d.wanted:
+			name := strings.ToLower(q.object)
 			if last, ok := asked[name]; ok && time.Since(last) < believed {
 				continue
 			}
@@ -95,7 +102,7 @@ func (d *Dispatcher) learnWanted(ctx context.Context) {
 				clear(asked)
 			}
 			asked[name] = time.Now()
-			if _, err := d.describeAnew(ctx, object); salesforce.IsNotFound(err) {
+			if _, err := d.describeWithin(ctx, q.object, time.Since(q.since)); salesforce.IsNotFound(err) {
 				d.objectNames(ctx)
 			}
 		}
@@ -104,10 +111,14 @@ func (d *Dispatcher) learnWanted(ctx context.Context) {
 
 // describeAnew is describe for who needs a word that can be believed.
 func (d *Dispatcher) describeAnew(ctx context.Context, object string) (*salesforce.Object, error) {
+	return d.describeWithin(ctx, object, believed)
+}
+
+func (d *Dispatcher) describeWithin(ctx context.Context, object string, age time.Duration) (*salesforce.Object, error) {
 	if !d.breaker.allows(reading) {
 		return nil, errPaused
 	}
-	o, err := d.org.DescribeWithin(ctx, object, believed)
+	o, err := d.org.DescribeWithin(ctx, object, age)
 	if err != nil {
 		d.heard(reading, err)
 	}
@@ -281,22 +292,36 @@ func mismatch(found []schema.Finding) *store.Problem {
 	return p
 }
 
-// tellFindings puts what was found into the outcomes. An answer that blames the
-// schema where nothing was found shows that it has changed: the org is asked again.
+// tellFindings puts what was found into the outcomes. An answer that contradicts
+// the descriptions shows that they have changed: the org is asked again.
 func (d *Dispatcher) tellFindings(b *batch, outcomes []store.Outcome) {
 	if b.cfg == nil || b.cfg.Validate == ValidateOff {
 		return
 	}
+	stale := false
 	for i := range outcomes {
 		o := &outcomes[i]
 		found := b.review.found[o.Seq]
 		for _, f := range found {
 			o.Warnings = append(o.Warnings, store.Warning{Path: f.Path, Code: string(f.Reason), Detail: f.Detail})
 		}
-		if found == nil && o.Problem != nil && blamesSchema(o.Problem) {
-			d.want(b.route.Object)
-		}
+		stale = stale || contradicts(o, found)
 	}
+	if !stale {
+		return
+	}
+	d.want(b.route.Object, 0)
+	for name := range b.review.parents {
+		d.want(name, 0)
+	}
+}
+
+// contradicts reports whether the org took what has findings, or blames the schema for what has none.
+func contradicts(o *store.Outcome, found []schema.Finding) bool {
+	if found != nil {
+		return o.Verdict == store.Deliver
+	}
+	return o.Problem != nil && blamesSchema(o.Problem)
 }
 
 // schemaCodes are the org's codes for what a check should have found.

@@ -211,12 +211,61 @@ func createCase(i int) string {
 func TestValidate_WarnKeepsTheNoteOfWhatTheOrgTook(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, validating(dispatcher.ValidateWarn))
+	org := &behind{Client: r.client(), change: originRequired, asked: map[string]int{}}
 	r.put(createCase(0))
-	r.startWith(&behind{Client: r.client(), change: originRequired, asked: map[string]int{}})
+	r.startWith(org)
 	r.delivers(1)
+	r.until("asked again, since the org's word was shown to be old", func() bool { return org.times("Case") == 1 })
 	w := r.get("e-0").Warnings
 	if len(w) != 1 || w[0].Path != "fields.Origin" || w[0].Code != "required_missing" {
 		t.Errorf("warnings %+v", w)
+	}
+}
+
+// TestValidate_AFieldThatTheOrgHasJustRemovedIsNoticedByItsAnswer, however young the description is by which it was
+// there, and the parent's with it.
+func TestValidate_AFieldThatTheOrgHasJustRemovedIsNoticedByItsAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, validating(dispatcher.ValidateWarn))
+	client := r.client()
+	r.startWith(client)
+	contact := func(i int) string {
+		return fmt.Sprintf(`{"key":"t-%[1]d","object":"Contact","operation":"upsert","external_id":{"field":"Shop_Id__c","value":"T-%[1]d"},
+			"fields":{"LastName":"A","Title":"Countess","Account":{"Shop_Id__c":"A-1"}}}`, i)
+	}
+	r.put(`{"key":"a","object":"Account","operation":"upsert","external_id":{"field":"Shop_Id__c","value":"A-1"},"fields":{"Name":"A"}}`)
+	r.delivers(1)
+	r.put(contact(1))
+	r.delivers(2)
+	withoutTitle(t, r)
+	r.put(contact(2))
+	if c := r.drained(); c.Of(store.Failed) != 1 || r.get("t-2").Warnings != nil {
+		t.Fatalf("counts %v, warnings %+v: the change was known before the answer", c, r.get("t-2").Warnings)
+	}
+	for _, name := range []string{"Contact", "Account"} {
+		r.until(name+" described anew", func() bool {
+			o, _, _ := client.Described(name)
+			_, there := o.Field("Title")
+			_, site := o.Field("Site")
+			return !there && !site
+		})
+	}
+}
+
+// withoutTitle takes fields away from the org's contacts and accounts.
+func withoutTitle(t *testing.T, r *rig) {
+	t.Helper()
+	key := simulator.Field{Name: "Shop_Id__c", Type: "string", Length: 80, ExternalID: true, Unique: true}
+	err := r.sim.SetSchema([]simulator.Object{
+		{Name: "Contact", Fields: []simulator.Field{
+			{Name: "LastName", Type: "string", Length: 80, Required: true},
+			key,
+			{Name: "AccountId", Type: "reference", ReferenceTo: simulator.References{"Account"}, Relationship: "Account"},
+		}},
+		{Name: "Account", Fields: []simulator.Field{{Name: "Name", Type: "string", Length: 255, Required: true}, key}},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -32,7 +32,8 @@ func Codes() []Code {
 
 func byName(a, b Code) int { return strings.Compare(a.Name, b.Name) }
 
-// Explain looks a code up, whatever its letter case.
+// Explain looks a code up, whatever its letter case. Of Salesforce's that are not in the table it explains those that are
+// judged by how they begin or end.
 func Explain(name string) (Code, bool) {
 	for _, c := range ownCodes {
 		if strings.EqualFold(c.Name, name) {
@@ -45,6 +46,31 @@ func Explain(name string) (Code, bool) {
 	for _, c := range LoginCodes() {
 		if strings.EqualFold(c.Name, name) {
 			return c, true
+		}
+	}
+	return ofFamily(strings.ToUpper(name))
+}
+
+// families are Salesforce's codes that are too many to list.
+var families = []struct {
+	prefix, suffix string
+	code           salesforce.Code
+}{
+	{"EXTERNAL_OBJECT_", "", salesforce.Code{
+		Class: salesforce.Retry, CallClass: salesforce.Ambiguous,
+		Meaning: "an external data source of the org refused or failed", Remedy: "nothing: it is sent again later",
+	}},
+	{"", "_LIMIT_EXCEEDED", salesforce.Code{
+		Class: salesforce.BadConfig, CallClass: salesforce.BadConfig,
+		Meaning: "a limit of the org's set-up was exceeded", Remedy: "change the org's set-up as the message says, then retry",
+	}},
+}
+
+func ofFamily(name string) (Code, bool) {
+	for _, f := range families {
+		if len(name) > len(f.prefix+f.suffix) && strings.HasPrefix(name, f.prefix) && strings.HasSuffix(name, f.suffix) {
+			f.code.Name = name
+			return ofOrg(f.code), true
 		}
 	}
 	return Code{}, false

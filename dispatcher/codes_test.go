@@ -52,6 +52,24 @@ func TestCodes_EachSaysAllAndIsFoundByItsName(t *testing.T) {
 	}
 }
 
+// TestExplain_FamiliesAreWhatTheClientTakesThemFor, and a code of the table is not of its family.
+func TestExplain_FamiliesAreWhatTheClientTakesThemFor(t *testing.T) {
+	for _, name := range []string{"EXTERNAL_OBJECT_EXCEPTION", "EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION", "CUSTOM_METADATA_LIMIT_EXCEEDED", "NEW_LIMIT_EXCEEDED"} {
+		c, ok := Explain(strings.ToLower(name))
+		if !ok || c.Name != name || c.Own || c.Class != salesforce.ClassOfRecord(name, "") || c.Means == "" || c.Do == "" {
+			t.Errorf("%s: %+v, %t", name, c, ok)
+		}
+	}
+	if c, _ := Explain("STORAGE_LIMIT_EXCEEDED"); !slices.Contains(Codes(), c) {
+		t.Errorf("%+v, want the table's", c)
+	}
+	for _, name := range []string{"_LIMIT_EXCEEDED", "EXTERNAL_OBJECT_"} {
+		if c, ok := Explain(name); ok {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
+
 // TestCodes_CoverAllThatTheCodePutsOnAnEvent reads the packages whose code makes
 // up codes of events. Each constant that it gives to a Code must be explained, and what
 // is no constant must be known to come from the org.

@@ -1,8 +1,11 @@
 package schema_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -292,6 +295,30 @@ func TestNoObject_NamesTheNearest(t *testing.T) {
 		if f.Path != "object" || f.Reason != schema.UnknownObject || !strings.HasSuffix(f.Detail, want) {
 			t.Errorf("%s: %+v, want …%s", name, f, want)
 		}
+	}
+}
+
+// TestReason_EachIsExplained here and in the guide.
+func TestReason_EachIsExplained(t *testing.T) {
+	source, err := os.ReadFile("schema.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guide, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := regexp.MustCompile(`\w+ +Reason = "(\w+)"`).FindAllSubmatch(source, -1)
+	if len(reasons) < 14 {
+		t.Fatalf("%d reasons: does this test still look in the right place?", len(reasons))
+	}
+	for _, m := range reasons {
+		if schema.Reason(m[1]).Means() == "" || !bytes.Contains(guide, []byte("`"+string(m[1])+"`")) {
+			t.Errorf("%s is not explained", m[1])
+		}
+	}
+	if schema.Reason("nope").Means() != "" {
+		t.Error("nope is explained")
 	}
 }
 

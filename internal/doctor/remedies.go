@@ -1,5 +1,8 @@
 package doctor
 
+// Remedy is what to do about a finding with the code, "" of what is no code, or has a remedy for each case.
+func Remedy(code string) string { return remedies[code] }
+
 // remedies holds what to do about each code that is not ok. config_invalid and
 // login_refused bring their own.
 var remedies = map[string]string{

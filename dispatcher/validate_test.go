@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,6 +143,7 @@ type behind struct {
 
 	mu    sync.Mutex
 	asked map[string]int // DescribeWithin by object
+	young func()         // called by DescribeWithin
 }
 
 // old is the description before a change. What finds a field by its name knows only the new one.
@@ -164,6 +166,9 @@ func (b *behind) DescribeWithin(ctx context.Context, object string, age time.Dur
 	b.mu.Lock()
 	b.asked[object]++
 	b.mu.Unlock()
+	if b.young != nil {
+		b.young()
+	}
 	return b.Client.DescribeWithin(ctx, object, age)
 }
 
@@ -341,4 +346,75 @@ func TestCheck_RefusesByAFreshWordOnly(t *testing.T) {
 	if n := org.times("Contact"); n != before {
 		t.Errorf("%d describes for a thousand events", n-before)
 	}
+}
+
+// TestCheck_AsksTheOrgBeforeItRefusesByAnOldWord: an event that was good a while ago may be so no more, or again.
+func TestCheck_AsksTheOrgBeforeItRefusesByAnOldWord(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, validating(dispatcher.ValidateReject))
+	org := &behind{Client: r.client(), change: func(*salesforce.Object) {}, asked: map[string]int{}}
+	var age atomic.Int64
+	org.young = func() { age.Store(0) }
+	r.startWith(old{org, &age})
+	if _, err := org.Describe(t.Context(), "Contact"); err != nil {
+		t.Fatal(err)
+	}
+	age.Store(int64(5 * time.Minute))
+	bad, err := event.Decode([]byte(misfits["fields.LastNam"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := r.d.Check(bad); len(found) != 1 || found[0].Path != "fields.LastNam" {
+		t.Errorf("%+v, want it refused by the org's new word", found)
+	}
+	age.Store(int64(5 * time.Minute))
+	for range 100 {
+		if found := r.d.Check(bad); found != nil {
+			t.Fatalf("%+v by a word of which nothing is new", found)
+		}
+	}
+	if n := org.times("Contact"); n != 1 {
+		t.Errorf("asked %d times for a hundred events", n)
+	}
+}
+
+// TestCheck_WaitsForASlowOrgOnce: the app is not kept for each event.
+func TestCheck_WaitsForASlowOrgOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, validating(dispatcher.ValidateReject))
+	org := &behind{Client: r.client(), change: func(*salesforce.Object) {}, asked: map[string]int{}}
+	answer := make(chan struct{})
+	t.Cleanup(func() { close(answer) })
+	org.young = func() { <-answer }
+	var age atomic.Int64
+	r.startWith(old{org, &age})
+	if _, err := org.Describe(t.Context(), "Contact"); err != nil {
+		t.Fatal(err)
+	}
+	age.Store(int64(5 * time.Minute))
+	bad, err := event.Decode([]byte(misfits["fields.LastNam"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	const events = 1000
+	for range events {
+		if found := r.d.Check(bad); found != nil {
+			t.Fatalf("%+v by an old word", found)
+		}
+	}
+	if waited := time.Since(begun); waited > events*time.Second/10 {
+		t.Errorf("%d events waited for %s", events, waited)
+	}
+}
+
+// old is behind with an age that changes under way.
+type old struct {
+	*behind
+	age *atomic.Int64
+}
+
+func (o old) Described(object string) (*salesforce.Object, bool, time.Duration) {
+	d, absent, _ := o.Client.Described(object)
+	return d, absent, time.Duration(o.age.Load())
 }

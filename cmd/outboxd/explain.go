@@ -95,7 +95,7 @@ func codeIn(text string) (dispatcher.Code, bool) {
 		if i > 0 && word != strings.ToUpper(word) {
 			continue
 		}
-		if code, ok := dispatcher.Explain(word); ok {
+		if code, ok := dispatcher.ExplainError(word, text); ok {
 			return code, true
 		}
 	}

@@ -298,7 +298,7 @@ func eventError(f facts, d api.Document) {
 		f.styled("last error", e.Code+": "+e.Message, term.Red)
 		f.add("error fields", strings.Join(e.Fields, " "))
 		f.moment("error at", e.At)
-		if code, ok := dispatcher.Explain(e.Code); ok {
+		if code, ok := dispatcher.ExplainError(e.Code, e.Message); ok {
 			f.add("means", code.Means)
 			f.add("do", code.Do)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/outboxd/outboxd/client"
 	"github.com/outboxd/outboxd/dispatcher"
 	"github.com/outboxd/outboxd/internal/term"
+	"github.com/outboxd/outboxd/store"
 )
 
 // facts collects lines of a name and a value; empty values are left out.
@@ -300,7 +301,9 @@ func eventError(f facts, d api.Document) {
 		f.moment("error at", e.At)
 		if code, ok := dispatcher.ExplainError(e.Code, e.Message); ok {
 			f.add("means", code.Means)
-			f.add("do", code.Do)
+			if d.State != store.Delivered.String() { // an error of an earlier attempt wants nothing
+				f.add("do", code.Do)
+			}
 		}
 	}
 	for _, w := range d.Warnings {

@@ -14,9 +14,13 @@ import (
 	"github.com/outboxd/outboxd/store"
 )
 
-// believed is how old the org's word may be for an event to be refused by it: who
+// believed is how old the org's word may be for an event to be refused at the socket by it: who
 // has just made a field does not want to hear that there is none.
 const believed = time.Minute
+
+// decided is how old it may be for an event to be failed by it, which stays so until somebody acts: who has just made a
+// field for an event retries it.
+const decided = 5 * time.Second
 
 // review is what the check of a batch against the org's schema has found.
 type review struct {
@@ -150,7 +154,7 @@ func (d *Dispatcher) learnWanted(ctx context.Context) {
 
 // describeAnew is describe for who needs a word that can be believed.
 func (d *Dispatcher) describeAnew(ctx context.Context, object string) (*salesforce.Object, error) {
-	return d.describeWithin(ctx, object, believed)
+	return d.describeWithin(ctx, object, decided)
 }
 
 func (d *Dispatcher) describeWithin(ctx context.Context, object string, age time.Duration) (*salesforce.Object, error) {

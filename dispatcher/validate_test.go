@@ -141,9 +141,10 @@ type behind struct {
 	change func(*salesforce.Object)
 	age    time.Duration
 
-	mu    sync.Mutex
-	asked map[string]int // DescribeWithin by object
-	young func()         // called by DescribeWithin
+	mu     sync.Mutex
+	asked  map[string]int // DescribeWithin by object
+	within time.Duration  // the largest age that would have done
+	young  func()         // called by DescribeWithin
 }
 
 // old is the description before a change. What finds a field by its name knows only the new one.
@@ -165,6 +166,7 @@ func (b *behind) Describe(ctx context.Context, object string) (*salesforce.Objec
 func (b *behind) DescribeWithin(ctx context.Context, object string, age time.Duration) (*salesforce.Object, error) {
 	b.mu.Lock()
 	b.asked[object]++
+	b.within = max(b.within, age)
 	b.mu.Unlock()
 	if b.young != nil {
 		b.young()
@@ -196,6 +198,9 @@ func TestValidate_RejectAsksAgainBeforeItRefuses(t *testing.T) {
 	r.delivers(5)
 	if n := org.times("Case"); n == 0 || n > 5 {
 		t.Errorf("asked again %d times for five events", n)
+	}
+	if org.within > 10*time.Second {
+		t.Errorf("a word %s old would have done to fail what a person has mended the org for", org.within)
 	}
 }
 

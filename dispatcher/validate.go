@@ -338,9 +338,6 @@ func mismatch(found []schema.Finding) *store.Problem {
 // tellFindings puts what was found into the outcomes. An answer that contradicts
 // the descriptions shows that they have changed: the org is asked again.
 func (d *Dispatcher) tellFindings(b *batch, outcomes []store.Outcome) {
-	if b.cfg == nil || b.cfg.Validate == ValidateOff {
-		return
-	}
 	stale := false
 	for i := range outcomes {
 		o := &outcomes[i]
@@ -350,12 +347,19 @@ func (d *Dispatcher) tellFindings(b *batch, outcomes []store.Outcome) {
 		}
 		stale = stale || contradicts(o, found)
 	}
-	if !stale {
+	if !stale || d.org == nil {
 		return
 	}
-	d.want(b.route.Object, 0)
+	d.renew(b.route.Object)
 	for name := range b.review.parents {
-		d.want(name, 0)
+		d.renew(name)
+	}
+}
+
+// renew has an object described again, if it was.
+func (d *Dispatcher) renew(object string) {
+	if o, _, _ := d.org.Described(object); o != nil {
+		d.want(object, 0)
 	}
 }
 

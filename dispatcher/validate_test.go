@@ -237,6 +237,19 @@ func TestValidate_WarnKeepsTheNoteOfWhatTheOrgTook(t *testing.T) {
 func TestValidate_AFieldThatTheOrgHasJustRemovedIsNoticedByItsAnswer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, validating(dispatcher.ValidateWarn))
+	titleIsRemoved(t, r, "Contact", "Account")
+}
+
+// TestValidate_OffHasADescriptionRenewedToo, which tells how values are written.
+func TestValidate_OffHasADescriptionRenewedToo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, validating(dispatcher.ValidateOff))
+	titleIsRemoved(t, r, "Contact")
+}
+
+// titleIsRemoved while events give it, and waits until the objects are described anew.
+func titleIsRemoved(t *testing.T, r *rig, objects ...string) {
+	t.Helper()
 	client := r.client()
 	r.startWith(client)
 	contact := func(i int) string {
@@ -252,7 +265,7 @@ func TestValidate_AFieldThatTheOrgHasJustRemovedIsNoticedByItsAnswer(t *testing.
 	if c := r.drained(); c.Of(store.Failed) != 1 || r.get("t-2").Warnings != nil {
 		t.Fatalf("counts %v, warnings %+v: the change was known before the answer", c, r.get("t-2").Warnings)
 	}
-	for _, name := range []string{"Contact", "Account"} {
+	for _, name := range objects {
 		r.until(name+" described anew", func() bool {
 			o, _, _ := client.Described(name)
 			_, there := o.Field("Title")

@@ -32,7 +32,8 @@ func Codes() []Code {
 
 func byName(a, b Code) int { return strings.Compare(a.Name, b.Name) }
 
-// Explain looks a code up, whatever its letter case.
+// Explain looks a code up, whatever its letter case. Of Salesforce's that are not in the table it explains those that are
+// judged by how they begin or end.
 func Explain(name string) (Code, bool) {
 	for _, c := range ownCodes {
 		if strings.EqualFold(c.Name, name) {
@@ -45,6 +46,52 @@ func Explain(name string) (Code, bool) {
 	for _, c := range LoginCodes() {
 		if strings.EqualFold(c.Name, name) {
 			return c, true
+		}
+	}
+	return ofFamily(strings.ToUpper(name))
+}
+
+// ExplainError is Explain of a code with the message that it came with, which may tell more.
+func ExplainError(name, message string) (Code, bool) {
+	c, ok := Explain(name)
+	for _, m := range messages {
+		if c.Name == m.code && strings.Contains(message, m.holds) {
+			class := salesforce.ClassOfRecord(c.Name, message)
+			return Code{Name: c.Name, Class: class, Means: m.means, Does: classDoes[class], Do: m.do}, true
+		}
+	}
+	return c, ok
+}
+
+// messages are those that make something else of their code.
+var messages = []struct{ code, holds, means, do string }{
+	{
+		"INVALID_FIELD", "Foreign key external ID", "the parent that the record names by an external id is not in the org, or the user may not see it",
+		"retry when the parent is there; an event whose parent is another event's record had better name it by $id_of, or wait for it by after",
+	},
+	{"INVALID_FIELD", "Failed to deserialize field", "the value does not fit the field's type", "correct the value with retry, or drop the event"},
+}
+
+// families are Salesforce's codes that are too many to list.
+var families = []struct {
+	prefix, suffix string
+	code           salesforce.Code
+}{
+	{"EXTERNAL_OBJECT_", "", salesforce.Code{
+		Class: salesforce.Retry, CallClass: salesforce.Ambiguous,
+		Meaning: "an external data source of the org refused or failed", Remedy: "nothing: it is sent again later",
+	}},
+	{"", "_LIMIT_EXCEEDED", salesforce.Code{
+		Class: salesforce.BadConfig, CallClass: salesforce.BadConfig,
+		Meaning: "a limit of the org's set-up was exceeded", Remedy: "change the org's set-up as the message says, then retry",
+	}},
+}
+
+func ofFamily(name string) (Code, bool) {
+	for _, f := range families {
+		if len(name) > len(f.prefix+f.suffix) && strings.HasPrefix(name, f.prefix) && strings.HasSuffix(name, f.suffix) {
+			f.code.Name = name
+			return ofOrg(f.code), true
 		}
 	}
 	return Code{}, false
@@ -111,6 +158,7 @@ var codeDoes = map[string]string{
 	"DUPLICATE_VALUE":                      "Of an event that was sent before and whose key_field it names, it is the proof of delivery. An upsert is tried once more: it may have lost a race. A record that the batch named twice is sent by itself.",
 	"ENTITY_IS_DELETED":                    "A delete that was sent before is delivered. An upsert is tried once more: it may have lost a race.",
 	"INVALID_CROSS_REFERENCE_KEY":          "A delete that was sent before is delivered.",
+	"INVALID_FIELD":                        "A message with \"Foreign key external ID\" speaks of a parent that is not there, one with \"Failed to deserialize field\" of a value that does not fit: then nobody is warned.",
 	"NOT_FOUND":                            "A delete that was sent before is delivered.",
 	"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": "A code within the message decides instead, if there is one.",
 	"CANNOT_EXECUTE_FLOW_TRIGGER":          "A code within the message decides instead, if there is one.",

@@ -52,6 +52,42 @@ func TestCodes_EachSaysAllAndIsFoundByItsName(t *testing.T) {
 	}
 }
 
+// TestExplainError_GoesByTheMessage: who lacks a parent need not look after the rights to a field.
+func TestExplainError_GoesByTheMessage(t *testing.T) {
+	plain, _ := Explain("INVALID_FIELD")
+	for message, differs := range map[string]bool{
+		"No such column 'X' on sobject of type Contact":                              false,
+		"Foreign key external ID: A-1 not found for field Shop_Id__c in entity A":    true,
+		"Failed to deserialize field at col 2. Due to, 'x' is not a valid value for": true,
+	} {
+		c, ok := ExplainError("INVALID_FIELD", message)
+		if !ok || (c != plain) != differs || c.Class != salesforce.ClassOfRecord("INVALID_FIELD", message) || c.Means == "" || c.Does == "" || c.Do == "" {
+			t.Errorf("%s: %+v", message, c)
+		}
+	}
+	if c, ok := ExplainError("NOPE", "Foreign key external ID: A-1 not found"); ok {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestExplain_FamiliesAreWhatTheClientTakesThemFor, and a code of the table is not of its family.
+func TestExplain_FamiliesAreWhatTheClientTakesThemFor(t *testing.T) {
+	for _, name := range []string{"EXTERNAL_OBJECT_EXCEPTION", "EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION", "CUSTOM_METADATA_LIMIT_EXCEEDED", "NEW_LIMIT_EXCEEDED"} {
+		c, ok := Explain(strings.ToLower(name))
+		if !ok || c.Name != name || c.Own || c.Class != salesforce.ClassOfRecord(name, "") || c.Means == "" || c.Do == "" {
+			t.Errorf("%s: %+v, %t", name, c, ok)
+		}
+	}
+	if c, _ := Explain("STORAGE_LIMIT_EXCEEDED"); !slices.Contains(Codes(), c) {
+		t.Errorf("%+v, want the table's", c)
+	}
+	for _, name := range []string{"_LIMIT_EXCEEDED", "EXTERNAL_OBJECT_"} {
+		if c, ok := Explain(name); ok {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
+
 // TestCodes_CoverAllThatTheCodePutsOnAnEvent reads the packages whose code makes
 // up codes of events. Each constant that it gives to a Code must be explained, and what
 // is no constant must be known to come from the org.

@@ -29,7 +29,7 @@ type Dispatcher struct {
 	working stage                    // jobs that the org works on
 	settled stage                    // jobs whose results are read and recorded
 	poke    chan struct{}            // capacity 1: look again
-	wanted  chan string              // objects whose description somebody would like to have
+	wanted  chan *question           // for descriptions of objects
 	names   atomic.Pointer[[]string] // of the org's objects, once they were asked for
 	began   time.Time
 	flushes atomic.Int64 // that were asked for
@@ -51,7 +51,8 @@ type Dispatcher struct {
 	traits   map[store.Route]learned
 	small    map[store.Route]time.Time // until when a route gets no jobs
 	warned   map[string]bool
-	glances  map[string]glance // describes that went wrong, by object
+	glances  map[string]glance    // describes that went wrong, by object
+	asked    map[string]*question // the last one of each object
 }
 
 // learned is what a describe said about a route, for a while.
@@ -78,13 +79,14 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 		breaker: newBreaker(c.Retry.Initial, c.Retry.Max, time.Now),
 		budget:  newBudget(c.Budget.Reserve, c.REST.Concurrency, time.Now),
 		poke:    make(chan struct{}, 1),
-		wanted:  make(chan string, maxWanted),
+		wanted:  make(chan *question, maxWanted),
 		running: make(map[store.Route]int),
 		served:  make(map[store.Route]uint64),
 		traits:  make(map[store.Route]learned),
 		small:   make(map[store.Route]time.Time),
 		warned:  make(map[string]bool),
 		glances: make(map[string]glance),
+		asked:   make(map[string]*question),
 	}
 	d.cfg.Store(c)
 	d.metrics = newMetrics()
@@ -113,6 +115,7 @@ func (d *Dispatcher) forgetTraits() {
 	clear(d.traits)
 	clear(d.warned)
 	clear(d.glances)
+	clear(d.asked)
 }
 
 func (d *Dispatcher) config() *Config { return d.cfg.Load() }

@@ -119,7 +119,7 @@ func (d *Dispatcher) describe(ctx context.Context, object string) (*salesforce.O
 		return nil, errPaused
 	}
 	crashpoint("D.N1.before")
-	schema, err := d.describeWithin(ctx, object)
+	schema, err := d.described(ctx, object)
 	crashpoint("D.N1.after")
 	if err != nil {
 		d.heard(reading, err)
@@ -127,7 +127,7 @@ func (d *Dispatcher) describe(ctx context.Context, object string) (*salesforce.O
 	return schema, err
 }
 
-func (d *Dispatcher) describeWithin(ctx context.Context, object string) (*salesforce.Object, error) {
+func (d *Dispatcher) described(ctx context.Context, object string) (*salesforce.Object, error) {
 	if d.budget.isShort() {
 		return d.org.DescribeWithin(ctx, object, traitsForLong)
 	}

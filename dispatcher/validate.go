@@ -14,9 +14,13 @@ import (
 	"github.com/outboxd/outboxd/store"
 )
 
-// believed is how old the org's word may be for an event to be refused by it: who
+// believed is how old the org's word may be for an event to be refused at the socket by it: who
 // has just made a field does not want to hear that there is none.
 const believed = time.Minute
+
+// decided is how old it may be for an event to be failed by it, which stays so until somebody acts: who has just made a
+// field for an event retries it.
+const decided = 5 * time.Second
 
 // review is what the check of a batch against the org's schema has found.
 type review struct {
@@ -28,87 +32,138 @@ type review struct {
 	absent  []schema.Finding              // the batch's object is not there
 }
 
+// patience is how long the socket waits for the org's word on an event that looks bad by an older one.
+const patience = time.Second
+
 // Check says what of a valid event the org would refuse, by what it said of the
-// object within the last minute; without such a word there is no finding, and the
-// org is asked in the background. It finds nothing unless Validate is
-// ValidateReject, and never blocks.
+// object within the last minute. An older word is enough to take an event, and not to refuse it: then the org is asked,
+// at most once a minute an object, and has a second to answer. Without a word there is no finding. It finds nothing
+// unless Validate is ValidateReject.
 func (d *Dispatcher) Check(e *event.Event) []schema.Finding {
 	cfg := d.config()
 	if cfg.Validate != ValidateReject || d.org == nil {
 		return nil
 	}
-	object, absent, age := d.org.Described(e.Object)
-	if object == nil && !absent {
-		d.want(e.Object)
-		return nil
-	}
-	asked := []string{e.Object}
-	parent := func(name string) *salesforce.Object {
-		o, gone, old := d.org.Described(name)
-		if o == nil && !gone {
-			d.want(name)
-		}
-		asked, age = append(asked, name), max(age, old)
-		return o
-	}
-	var found []schema.Finding
-	if absent {
-		found = []schema.Finding{schema.NoObject(e.Object, d.knownNames())}
-	} else {
-		found = schema.Checker{Object: object, Parent: parent, Filled: cfg.object(e.Object).KeyField}.Check(e)
-	}
-	if found == nil || age < believed {
+	found, by := d.compare(cfg, e)
+	if found == nil || by.age < believed {
 		return found
 	}
-	for _, name := range asked {
-		d.want(name)
+	if !d.askAgain(by.objects) {
+		return nil
 	}
-	return nil
+	if found, by = d.compare(cfg, e); by.age >= believed {
+		return nil
+	}
+	return found
 }
 
-// maxWanted is how many wishes for descriptions may wait.
+// words are the descriptions that a comparison went by.
+type words struct {
+	objects []string
+	age     time.Duration // of the oldest
+}
+
+// compare goes by what the org has said already, and asks in the background where that is nothing.
+func (d *Dispatcher) compare(cfg *Config, e *event.Event) ([]schema.Finding, words) {
+	by := words{}
+	known := func(name string) (*salesforce.Object, bool) {
+		o, absent, age := d.org.Described(name)
+		if o == nil && !absent {
+			d.want(name, believed)
+		}
+		by.objects, by.age = append(by.objects, name), max(by.age, age)
+		return o, absent
+	}
+	object, absent := known(e.Object)
+	switch {
+	case absent:
+		return []schema.Finding{schema.NoObject(e.Object, d.knownNames())}, by
+	case object == nil:
+		return nil, by
+	}
+	parent := func(name string) *salesforce.Object { o, _ := known(name); return o }
+	return schema.Checker{Object: object, Parent: parent, Filled: cfg.object(e.Object).KeyField}.Check(e), by
+}
+
+// askAgain reports whether the org was asked for all of the objects, within patience.
+func (d *Dispatcher) askAgain(objects []string) bool {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for _, name := range objects {
+		q := d.want(name, believed)
+		if q == nil || time.Since(q.at) >= patience { // too many questions, or one that others have waited for
+			return false
+		}
+		select {
+		case <-q.answered:
+		case <-late.C:
+			return false
+		}
+	}
+	return true
+}
+
+// maxWanted is how many questions may wait.
 const maxWanted = 16
 
-// want has an object described in the background, unless too many are wanted already.
-func (d *Dispatcher) want(object string) {
-	select {
-	case d.wanted <- object:
-	default:
-	}
+// question is for what the org says of an object, not earlier than since.
+type question struct {
+	object    string
+	at, since time.Time
+	answered  chan struct{} // closed when the org has answered, or can't be asked
 }
 
-// learnWanted describes what is wanted, each object at most once in the time for
-// which the answer is believed: no event costs a call.
-func (d *Dispatcher) learnWanted(ctx context.Context) {
+// want has an object described in the background, unless too many are wanted already: then it is nil. What the org said
+// not longer than age ago will do. An object is asked for at most once in the time for which the answer is believed, so
+// that no event costs a call; within it the last question is returned.
+func (d *Dispatcher) want(object string, age time.Duration) *question {
 	const plenty = 1000
-	asked := make(map[string]time.Time)
+	name, now := strings.ToLower(object), time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if last := d.asked[name]; last != nil && now.Sub(last.at) < believed {
+		return last
+	}
+	q := &question{object, now, now.Add(-age), make(chan struct{})}
+	select {
+	case d.wanted <- q:
+	default:
+		return nil
+	}
+	if len(d.asked) >= plenty {
+		clear(d.asked)
+	}
+	d.asked[name] = q
+	return q
+}
+
+// learnWanted describes what is wanted.
+func (d *Dispatcher) learnWanted(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case object := <-d.wanted:
-			name := strings.ToLower(object)
-			if last, ok := asked[name]; ok && time.Since(last) < believed {
-				continue
-			}
-			if len(asked) >= plenty {
-				clear(asked)
-			}
-			asked[name] = time.Now()
-			if _, err := d.describeAnew(ctx, object); salesforce.IsNotFound(err) {
+		case q := <-d.wanted:
+			if _, err := d.describeWithin(ctx, q.object, time.Since(q.since)); salesforce.IsNotFound(err) {
 				d.objectNames(ctx)
 			}
+			close(q.answered)
 		}
 	}
 }
 
-// describeAnew is describe for who needs a word that can be believed. Where calls
-// are to be saved there is none: what can't be judged is sent.
+// describeAnew is describe for who needs a word that can be believed.
 func (d *Dispatcher) describeAnew(ctx context.Context, object string) (*salesforce.Object, error) {
+	return d.describeWithin(ctx, object, decided)
+}
+
+// describeWithin tells what the org said not longer than age ago. Where calls are to be saved it asks nobody: what can't
+// be judged is sent.
+func (d *Dispatcher) describeWithin(ctx context.Context, object string, age time.Duration) (*salesforce.Object, error) {
 	if d.budget.isShort() || !d.breaker.allows(reading) {
 		return nil, errPaused
 	}
-	o, err := d.org.DescribeWithin(ctx, object, believed)
+	o, err := d.org.DescribeWithin(ctx, object, age)
 	if err != nil {
 		d.heard(reading, err)
 	}
@@ -282,22 +337,40 @@ func mismatch(found []schema.Finding) *store.Problem {
 	return p
 }
 
-// tellFindings puts what was found into the outcomes. An answer that blames the
-// schema where nothing was found shows that it has changed: the org is asked again.
+// tellFindings puts what was found into the outcomes. An answer that contradicts
+// the descriptions shows that they have changed: the org is asked again.
 func (d *Dispatcher) tellFindings(b *batch, outcomes []store.Outcome) {
-	if b.cfg == nil || b.cfg.Validate == ValidateOff {
-		return
-	}
+	stale := false
 	for i := range outcomes {
 		o := &outcomes[i]
 		found := b.review.found[o.Seq]
 		for _, f := range found {
 			o.Warnings = append(o.Warnings, store.Warning{Path: f.Path, Code: string(f.Reason), Detail: f.Detail})
 		}
-		if found == nil && o.Problem != nil && blamesSchema(o.Problem) {
-			d.want(b.route.Object)
-		}
+		stale = stale || contradicts(o, found)
 	}
+	if !stale || d.org == nil {
+		return
+	}
+	d.renew(b.route.Object)
+	for name := range b.review.parents {
+		d.renew(name)
+	}
+}
+
+// renew has an object described again, if it was.
+func (d *Dispatcher) renew(object string) {
+	if o, _, _ := d.org.Described(object); o != nil {
+		d.want(object, 0)
+	}
+}
+
+// contradicts reports whether the org took what has findings, or blames the schema for what has none.
+func contradicts(o *store.Outcome, found []schema.Finding) bool {
+	if found != nil {
+		return o.Verdict == store.Deliver
+	}
+	return o.Problem != nil && blamesSchema(o.Problem)
 }
 
 // schemaCodes are the org's codes for what a check should have found.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,8 +141,10 @@ type behind struct {
 	change func(*salesforce.Object)
 	age    time.Duration
 
-	mu    sync.Mutex
-	asked map[string]int // DescribeWithin by object
+	mu     sync.Mutex
+	asked  map[string]int // DescribeWithin by object
+	within time.Duration  // the largest age that would have done
+	young  func()         // called by DescribeWithin
 }
 
 // old is the description before a change. What finds a field by its name knows only the new one.
@@ -163,7 +166,11 @@ func (b *behind) Describe(ctx context.Context, object string) (*salesforce.Objec
 func (b *behind) DescribeWithin(ctx context.Context, object string, age time.Duration) (*salesforce.Object, error) {
 	b.mu.Lock()
 	b.asked[object]++
+	b.within = max(b.within, age)
 	b.mu.Unlock()
+	if b.young != nil {
+		b.young()
+	}
 	return b.Client.DescribeWithin(ctx, object, age)
 }
 
@@ -192,6 +199,9 @@ func TestValidate_RejectAsksAgainBeforeItRefuses(t *testing.T) {
 	if n := org.times("Case"); n == 0 || n > 5 {
 		t.Errorf("asked again %d times for five events", n)
 	}
+	if org.within > 10*time.Second {
+		t.Errorf("a word %s old would have done to fail what a person has mended the org for", org.within)
+	}
 }
 
 // originRequired is an old description by which a create needs a field.
@@ -211,12 +221,74 @@ func createCase(i int) string {
 func TestValidate_WarnKeepsTheNoteOfWhatTheOrgTook(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, validating(dispatcher.ValidateWarn))
+	org := &behind{Client: r.client(), change: originRequired, asked: map[string]int{}}
 	r.put(createCase(0))
-	r.startWith(&behind{Client: r.client(), change: originRequired, asked: map[string]int{}})
+	r.startWith(org)
 	r.delivers(1)
+	r.until("asked again, since the org's word was shown to be old", func() bool { return org.times("Case") == 1 })
 	w := r.get("e-0").Warnings
 	if len(w) != 1 || w[0].Path != "fields.Origin" || w[0].Code != "required_missing" {
 		t.Errorf("warnings %+v", w)
+	}
+}
+
+// TestValidate_AFieldThatTheOrgHasJustRemovedIsNoticedByItsAnswer, however young the description is by which it was
+// there, and the parent's with it.
+func TestValidate_AFieldThatTheOrgHasJustRemovedIsNoticedByItsAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, validating(dispatcher.ValidateWarn))
+	titleIsRemoved(t, r, "Contact", "Account")
+}
+
+// TestValidate_OffHasADescriptionRenewedToo, which tells how values are written.
+func TestValidate_OffHasADescriptionRenewedToo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, validating(dispatcher.ValidateOff))
+	titleIsRemoved(t, r, "Contact")
+}
+
+// titleIsRemoved while events give it, and waits until the objects are described anew.
+func titleIsRemoved(t *testing.T, r *rig, objects ...string) {
+	t.Helper()
+	client := r.client()
+	r.startWith(client)
+	contact := func(i int) string {
+		return fmt.Sprintf(`{"key":"t-%[1]d","object":"Contact","operation":"upsert","external_id":{"field":"Shop_Id__c","value":"T-%[1]d"},
+			"fields":{"LastName":"A","Title":"Countess","Account":{"Shop_Id__c":"A-1"}}}`, i)
+	}
+	r.put(`{"key":"a","object":"Account","operation":"upsert","external_id":{"field":"Shop_Id__c","value":"A-1"},"fields":{"Name":"A"}}`)
+	r.delivers(1)
+	r.put(contact(1))
+	r.delivers(2)
+	withoutTitle(t, r)
+	r.put(contact(2))
+	if c := r.drained(); c.Of(store.Failed) != 1 || r.get("t-2").Warnings != nil {
+		t.Fatalf("counts %v, warnings %+v: the change was known before the answer", c, r.get("t-2").Warnings)
+	}
+	for _, name := range objects {
+		r.until(name+" described anew", func() bool {
+			o, _, _ := client.Described(name)
+			_, there := o.Field("Title")
+			_, site := o.Field("Site")
+			return !there && !site
+		})
+	}
+}
+
+// withoutTitle takes fields away from the org's contacts and accounts.
+func withoutTitle(t *testing.T, r *rig) {
+	t.Helper()
+	key := simulator.Field{Name: "Shop_Id__c", Type: "string", Length: 80, ExternalID: true, Unique: true}
+	err := r.sim.SetSchema([]simulator.Object{
+		{Name: "Contact", Fields: []simulator.Field{
+			{Name: "LastName", Type: "string", Length: 80, Required: true},
+			key,
+			{Name: "AccountId", Type: "reference", ReferenceTo: simulator.References{"Account"}, Relationship: "Account"},
+		}},
+		{Name: "Account", Fields: []simulator.Field{{Name: "Name", Type: "string", Length: 255, Required: true}, key}},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -292,4 +364,75 @@ func TestCheck_RefusesByAFreshWordOnly(t *testing.T) {
 	if n := org.times("Contact"); n != before {
 		t.Errorf("%d describes for a thousand events", n-before)
 	}
+}
+
+// TestCheck_AsksTheOrgBeforeItRefusesByAnOldWord: an event that was good a while ago may be so no more, or again.
+func TestCheck_AsksTheOrgBeforeItRefusesByAnOldWord(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, validating(dispatcher.ValidateReject))
+	org := &behind{Client: r.client(), change: func(*salesforce.Object) {}, asked: map[string]int{}}
+	var age atomic.Int64
+	org.young = func() { age.Store(0) }
+	r.startWith(old{org, &age})
+	if _, err := org.Describe(t.Context(), "Contact"); err != nil {
+		t.Fatal(err)
+	}
+	age.Store(int64(5 * time.Minute))
+	bad, err := event.Decode([]byte(misfits["fields.LastNam"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := r.d.Check(bad); len(found) != 1 || found[0].Path != "fields.LastNam" {
+		t.Errorf("%+v, want it refused by the org's new word", found)
+	}
+	age.Store(int64(5 * time.Minute))
+	for range 100 {
+		if found := r.d.Check(bad); found != nil {
+			t.Fatalf("%+v by a word of which nothing is new", found)
+		}
+	}
+	if n := org.times("Contact"); n != 1 {
+		t.Errorf("asked %d times for a hundred events", n)
+	}
+}
+
+// TestCheck_WaitsForASlowOrgOnce: the app is not kept for each event.
+func TestCheck_WaitsForASlowOrgOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, validating(dispatcher.ValidateReject))
+	org := &behind{Client: r.client(), change: func(*salesforce.Object) {}, asked: map[string]int{}}
+	answer := make(chan struct{})
+	t.Cleanup(func() { close(answer) })
+	org.young = func() { <-answer }
+	var age atomic.Int64
+	r.startWith(old{org, &age})
+	if _, err := org.Describe(t.Context(), "Contact"); err != nil {
+		t.Fatal(err)
+	}
+	age.Store(int64(5 * time.Minute))
+	bad, err := event.Decode([]byte(misfits["fields.LastNam"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	const events = 1000
+	for range events {
+		if found := r.d.Check(bad); found != nil {
+			t.Fatalf("%+v by an old word", found)
+		}
+	}
+	if waited := time.Since(begun); waited > events*time.Second/10 {
+		t.Errorf("%d events waited for %s", events, waited)
+	}
+}
+
+// old is behind with an age that changes under way.
+type old struct {
+	*behind
+	age *atomic.Int64
+}
+
+func (o old) Described(object string) (*salesforce.Object, bool, time.Duration) {
+	d, absent, _ := o.Client.Described(object)
+	return d, absent, time.Duration(o.age.Load())
 }

@@ -37,6 +37,26 @@ const (
 	UnknownParent Reason = "unknown_relationship"
 )
 
+var means = map[Reason]string{
+	UnknownObject: "the org has no object of this name, or hides it from the integration user",
+	NotAllowed:    "the integration user may not do this with the object",
+	UnknownField:  "the object has no field of this name, or hides it from the integration user",
+	NotWritable:   "the operation can't set the field: it is read-only, or closed to the integration user",
+	Required:      "a create leaves out a required field for which the org has no default",
+	TooLong:       "the text is longer than the field",
+	OutOfRange:    "the number has more digits before the point than the field takes",
+	BadNumber:     "the value is not a number, or not a whole one where the field is",
+	BadDate:       "the value is not a date or time, or not one of the calendar",
+	BadID:         "the value is not an Id: its length, its characters or the checksum of its last three are wrong",
+	NotInPicklist: "the picklist is restricted, and the value is not one of its values",
+	WrongType:     "a boolean, list, object or text where the field takes none",
+	NoExternalID:  "the field is no external id, so that it can't name records",
+	UnknownParent: "the object has no parent relationship of this name",
+}
+
+// Means is one line for people, "" of what is no reason.
+func (r Reason) Means() string { return means[r] }
+
 // maxFindings bounds what is said of one event.
 const maxFindings = 20
 
@@ -230,7 +250,7 @@ func (w *walk) required() {
 	}
 	for i := range w.Object.Fields {
 		f := &w.Object.Fields[i]
-		if !isRequired(f) || strings.EqualFold(f.Name, w.Filled) || w.isGiven(f) || w.isCompound(f) {
+		if !isRequired(f) || w.isMade(f) || strings.EqualFold(f.Name, w.Filled) || w.isGiven(f) || w.isCompound(f) {
 			continue
 		}
 		w.find(place{"fields.", f.Name}, Required, "required on a create, and the org has no default for it")
@@ -246,6 +266,15 @@ func isRequired(f *salesforce.Field) bool {
 		return false
 	}
 	return !slices.ContainsFunc(f.PicklistValues, func(v salesforce.PicklistValue) bool { return v.DefaultValue })
+}
+
+// makers are objects with standard fields that the org fills in though it describes them as required and without a
+// default: the document of a file's first version, the nickname of a user, the price of an entry that takes the standard one.
+var makers = []string{"ContentVersion", "ContentDocumentLink", "FeedItem", "FeedComment", "EmailMessage", "User", "PricebookEntry"}
+
+// isMade reports whether the org may make the field's value by itself.
+func (w *walk) isMade(f *salesforce.Field) bool {
+	return slices.Contains(makers, w.Object.Name) && !hasSuffixFold(f.Name, "__c")
 }
 
 // isGiven reports whether the event gives the field a value, or its lookup a parent.

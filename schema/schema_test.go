@@ -1,8 +1,11 @@
 package schema_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -246,6 +249,20 @@ func TestCheck_BelievesPersonAccountsAndCompounds(t *testing.T) {
 	}
 }
 
+// TestCheck_KnowsWhatTheOrgMakesByItself: the first version of a file has no document yet, and none is missed.
+func TestCheck_KnowsWhatTheOrgMakesByItself(t *testing.T) {
+	const file = `{"name":%q,"createable":true,"fields":[{"name":"ContentDocumentId","type":"reference","length":18,"createable":true},
+		{"name":"Title","type":"string","length":255,"createable":true},{"name":"PathOnClient","type":"string","length":500,"createable":true,"nillable":true},
+		{"name":"Case_No__c","type":"string","length":9,"createable":true}]}`
+	e := parse(t, `create: {"PathOnClient":"a.pdf"}`)
+	if found := (schema.Checker{Object: object(t, fmt.Sprintf(file, "ContentVersion"))}).Check(e); len(found) != 1 || found[0].Path != "fields.Case_No__c" {
+		t.Errorf("%+v, want the custom field alone", found)
+	}
+	if found := (schema.Checker{Object: object(t, fmt.Sprintf(file, "Thing__c"))}).Check(e); len(found) != 3 {
+		t.Errorf("%+v, want all three of an object of the org's own", found)
+	}
+}
+
 func TestCheck_LeavesOutWhatIsFilledInOnTheWay(t *testing.T) {
 	c := schema.Checker{Object: object(t, `{"name":"A","createable":true,"fields":[{"name":"Outbox_Key__c","type":"string","createable":true,"length":255}]}`)}
 	e := parse(t, `create: {}`)
@@ -278,6 +295,30 @@ func TestNoObject_NamesTheNearest(t *testing.T) {
 		if f.Path != "object" || f.Reason != schema.UnknownObject || !strings.HasSuffix(f.Detail, want) {
 			t.Errorf("%s: %+v, want …%s", name, f, want)
 		}
+	}
+}
+
+// TestReason_EachIsExplained here and in the guide.
+func TestReason_EachIsExplained(t *testing.T) {
+	source, err := os.ReadFile("schema.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guide, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := regexp.MustCompile(`\w+ +Reason = "(\w+)"`).FindAllSubmatch(source, -1)
+	if len(reasons) < 14 {
+		t.Fatalf("%d reasons: does this test still look in the right place?", len(reasons))
+	}
+	for _, m := range reasons {
+		if schema.Reason(m[1]).Means() == "" || !bytes.Contains(guide, []byte("`"+string(m[1])+"`")) {
+			t.Errorf("%s is not explained", m[1])
+		}
+	}
+	if schema.Reason("nope").Means() != "" {
+		t.Error("nope is explained")
 	}
 }
 

@@ -60,5 +60,5 @@ type Dispatch interface {
 }
 
 // SchemaCheck says what of an event the org would refuse; nil or empty is
-// nothing. It must not block.
+// nothing. Of an event that looks bad it may take a second to make sure, once in a while.
 type SchemaCheck func(*event.Event) []api.ProblemError

@@ -13,6 +13,7 @@ import (
 	"github.com/outboxd/outboxd/client"
 	"github.com/outboxd/outboxd/dispatcher"
 	"github.com/outboxd/outboxd/internal/term"
+	"github.com/outboxd/outboxd/store"
 )
 
 // facts collects lines of a name and a value; empty values are left out.
@@ -298,9 +299,11 @@ func eventError(f facts, d api.Document) {
 		f.styled("last error", e.Code+": "+e.Message, term.Red)
 		f.add("error fields", strings.Join(e.Fields, " "))
 		f.moment("error at", e.At)
-		if code, ok := dispatcher.Explain(e.Code); ok {
+		if code, ok := dispatcher.ExplainError(e.Code, e.Message); ok {
 			f.add("means", code.Means)
-			f.add("do", code.Do)
+			if d.State != store.Delivered.String() { // an error of an earlier attempt wants nothing
+				f.add("do", code.Do)
+			}
 		}
 	}
 	for _, w := range d.Warnings {

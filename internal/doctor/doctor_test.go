@@ -152,12 +152,26 @@ func TestOrg_Limits(t *testing.T) {
 		{"storage", map[string]salesforce.Limit{"DataStorageMB": {Max: 100}}, nil, "wrong data_storage"},
 		{"batches", map[string]salesforce.Limit{"DailyBulkApiBatches": {Max: 100, Remaining: 5}}, nil, "warn bulk_batches"},
 		{"hidden", nil, &salesforce.APIError{Code: "FORBIDDEN", Class: salesforce.BadConfig}, "warn limits_hidden"},
+		{"no API for the user", nil, &salesforce.APIError{Code: "API_DISABLED_FOR_ORG", Class: salesforce.Auth}, "wrong call_refused"},
+		{"read-only", nil, &salesforce.APIError{Code: "SERVER_UNAVAILABLE", Class: salesforce.PauseOrg}, "wrong call_refused"},
+		{"no such code", nil, &salesforce.APIError{Code: "NEWER_THAN_THIS", Class: salesforce.Ambiguous}, "wrong call_refused"},
+		{"maintenance page", nil, &salesforce.APIError{Code: salesforce.CodeTransport, Class: salesforce.PauseOrg}, "wrong org_unreachable"},
+		{"logged out, and no login", nil, &salesforce.AuthError{Code: "invalid_grant"}, "wrong login_refused"},
 		{"used up", nil, &salesforce.APIError{Code: "REQUEST_LIMIT_EXCEEDED", Class: salesforce.PauseQuota}, "wrong limits_reached"},
 	} {
 		got := problems(examine(t, configured(t, "jwt", ""), &fakeOrg{limits: tt.limits, refuse: tt.err}, daemon{}))
 		if strings.Join(got, ", ") != tt.want {
 			t.Errorf("%s: %v, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+// TestOrg_RemediesAreThoseOfSalesforcesCode: an app without the API is not helped by other rights.
+func TestOrg_RemediesAreThoseOfSalesforcesCode(t *testing.T) {
+	disabled := &salesforce.APIError{Code: "API_DISABLED_FOR_ORG", Class: salesforce.Auth}
+	found := examine(t, configured(t, "jwt", ""), &fakeOrg{refuse: disabled}, daemon{})
+	if last := found[len(found)-1]; last.Remedy != "give the user the permission API Enabled" {
+		t.Errorf("%+v", last)
 	}
 }
 
@@ -212,6 +226,18 @@ func TestObject(t *testing.T) {
 	got := problems(examine(t, configured(t, "jwt", "objects: { Lead: { key_field: Key__c, allow_save: true } }"), &fakeOrg{object: described(t, nil)}, daemon{}))
 	if got != nil {
 		t.Errorf("duplicate rules of an object with allow_save: %v", got)
+	}
+}
+
+// TestObject_SaysWhatTheUserMay: an app that deletes wants to know, one that does not is not to be warned.
+func TestObject_SaysWhatTheUserMay(t *testing.T) {
+	o := described(t, nil)
+	if got := userMay(o); got != "the integration user may create, update, delete, read" {
+		t.Error(got)
+	}
+	o.Deletable = false
+	if got := userMay(o); got != "the integration user may create, update, read; not delete" {
+		t.Error(got)
 	}
 }
 

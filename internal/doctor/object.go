@@ -27,8 +27,28 @@ func (r *report) object(name string, o config.Object, schema *salesforce.Object,
 		r.warn("duplicate_rules", name, "active duplicate rules: %s", some(rules))
 	}
 	if r.problems() == before {
-		r.ok("object", name, "the integration user may create, update and read it")
+		r.ok("object", name, "%s", userMay(schema))
 	}
+}
+
+// userMay lists the rights to an object: those that are not warned of may be missed by some events all the same.
+func userMay(o *salesforce.Object) string {
+	var may, not []string
+	for _, right := range []struct {
+		name  string
+		given bool
+	}{{"create", o.Createable}, {"update", o.Updateable}, {"delete", o.Deletable}, {"read", o.Queryable}} {
+		if right.given {
+			may = append(may, right.name)
+			continue
+		}
+		not = append(not, right.name)
+	}
+	text := "the integration user may " + strings.Join(may, ", ")
+	if not != nil {
+		text += "; not " + strings.Join(not, ", ")
+	}
+	return text
 }
 
 func (r *report) problems() int {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +46,7 @@ func (r *report) org(ctx context.Context, cfg *config.Config, o Options, d daemo
 		case salesforce.IsNotFound(err):
 			r.wrong("object_missing", name, "the org has no such object, or the integration user may not see it")
 		case err != nil:
-			r.wrong("object_unknown", name, "%v", err)
+			r.add(Wrong, "object_unknown", name, remedyOf(err, "object_unknown"), err.Error())
 		default:
 			r.object(name, cfg.Object(name), schema, rules[strings.ToLower(schema.Name)])
 		}
@@ -86,12 +87,8 @@ func (r *report) clock(ctx context.Context, cfg *config.Config, org Org) bool {
 
 // login reports whether there is a session to ask more with.
 func (r *report) login(ctx context.Context, cfg *config.Config, org Org, d daemon) bool {
-	auth := cfg.Salesforce.Auth
-	who := auth.Username
-	if who == "" {
-		who = auth.Flow
-	}
-	if auth.Flow == salesforce.FlowRefreshToken && (d.running || !ownsStore(cfg)) {
+	who := whoLogsIn(cfg)
+	if cfg.Salesforce.Auth.Flow == salesforce.FlowRefreshToken && (d.running || !ownsStore(cfg)) {
 		r.warn("login_not_tried", who, "the org may give another refresh token at each login, which the daemon would not know")
 		return false
 	}
@@ -106,6 +103,11 @@ func (r *report) login(ctx context.Context, cfg *config.Config, org Org, d daemo
 		r.wrong("org_changed", string(id.OrgID), "the daemon's store belongs to org %s: nothing is sent", d.org)
 	}
 	return true
+}
+
+// whoLogsIn is the user, as far as the configuration tells.
+func whoLogsIn(cfg *config.Config) string {
+	return cmp.Or(cfg.Salesforce.Auth.Username, cfg.Salesforce.Auth.Flow)
 }
 
 func (r *report) loginError(who string, cfg *config.Config, err error) {
@@ -127,12 +129,15 @@ func (r *report) limits(ctx context.Context, cfg *config.Config, org Org) bool {
 	all, err := org.Limits(ctx)
 	switch class := salesforce.ClassOf(err); {
 	case err == nil:
-	case class == salesforce.PauseQuota, class == salesforce.PauseOrg:
+	case class == salesforce.PauseQuota:
 		r.wrong("limits_reached", "limits", "%v", err)
 		return false
-	default:
+	case class == salesforce.BadConfig:
 		r.warn("limits_hidden", "limits", "%v", err)
 		return true
+	default:
+		r.refused(cfg, err)
+		return false
 	}
 	reserve := int64(cfg.Dispatch.APIBudget.Reserve)
 	if calls, ok := all["DailyApiRequests"]; ok && calls.Max > 0 {
@@ -149,6 +154,29 @@ func (r *report) limits(ctx context.Context, cfg *config.Config, org Org) bool {
 	r.exhausted(all, "DailyBulkApiBatches", "bulk_batches", "bulk batches")
 	r.exhausted(all, "DataStorageMB", "data_storage", "MB of data storage")
 	return true
+}
+
+// refused is of a call that says something of the org or the session rather than of what was asked.
+func (r *report) refused(cfg *config.Config, err error) {
+	e, ok := errors.AsType[*salesforce.APIError](err)
+	if !ok || e.Code == salesforce.CodeTransport {
+		r.loginError(whoLogsIn(cfg), cfg, err)
+		return
+	}
+	r.add(Wrong, "call_refused", cfg.Salesforce.LoginURL, remedyOf(err, "call_refused"), err.Error())
+}
+
+// remedyOf is that of Salesforce's code, where it has one that is known, or else of the finding's.
+func remedyOf(err error, code string) string {
+	e, ok := errors.AsType[*salesforce.APIError](err)
+	if !ok || e.Code == salesforce.CodeTransport {
+		return remedies[code]
+	}
+	c, known := salesforce.Explain(e.Code)
+	if !known {
+		return remedies[code]
+	}
+	return c.Remedy
 }
 
 // exhausted looks at a limit of which a tenth should be left.

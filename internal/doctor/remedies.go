@@ -1,5 +1,8 @@
 package doctor
 
+// Remedy is what to do about a finding with the code, "" of what is no code, or has a remedy for each case.
+func Remedy(code string) string { return remedies[code] }
+
 // remedies holds what to do about each code that is not ok. config_invalid and
 // login_refused bring their own.
 var remedies = map[string]string{
@@ -27,6 +30,7 @@ var remedies = map[string]string{
 	"login_not_tried":   "a login uses the refresh token up: run this as the store's owner while the daemon is stopped, or look at outboxd status",
 	"api_version":       "set salesforce.api_version to auto, or to one that the org lists",
 	"org_changed":       "make sure that this login is meant; then outboxd resume --accept-org",
+	"call_refused":      "go by Salesforce's code: outboxd explain CODE",
 	"limits_hidden":     "give the integration user the permission View Setup and Configuration to have limits checked",
 	"limits_reached":    "wait until the window turns, or find who uses the org's calls; outboxd goes on by itself",
 	"api_calls_reserve": "sending pauses until the window turns: lower dispatch.api_budget.reserve, or find who uses the org's calls",

@@ -213,6 +213,9 @@ func (b *budget) asked() {
 func (b *budget) current() (Budget, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.calls.At.IsZero() {
+		return Budget{}, false
+	}
 	x := Budget{Allowance: b.calls, Batches: b.batches, Turns: b.window.back(1), Exhausted: b.window.reaches(b.calls.share(), b.now())}
 	if b.saves() {
 		x.Pace = b.pace() * time.Hour.Seconds()
@@ -220,7 +223,7 @@ func (b *budget) current() (Budget, bool) {
 	if x.Batches.Max <= 0 {
 		x.Batches = Allowance{} // with the jobs of this process alone
 	}
-	return x, !b.calls.At.IsZero()
+	return x, true
 }
 
 // isShort reports whether calls are to be saved.

@@ -30,6 +30,9 @@ func (s *shared) says(used, limit int64) {
 
 func TestBudget_NothingIsSavedWhileHalfIsLeft(t *testing.T) {
 	s := newShared(0.2)
+	if x, ok := s.current(); ok {
+		t.Errorf("before the org has said anything: %+v", x)
+	}
 	if f := s.allowance(time.Minute); f.left != math.MaxInt64 || f.linger != 0 || !f.allows(1000) {
 		t.Errorf("before the org has said anything: %+v", f)
 	}

@@ -84,6 +84,9 @@ func (w *window) giveBack(n int64) {
 
 // back is when n of the calls have come back, at the latest; zero if fewer are counted.
 func (w *window) back(n int64) time.Time {
+	if n > w.total {
+		return time.Time{}
+	}
 	if w.before >= n {
 		return w.first.Add(windowSpan)
 	}

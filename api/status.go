@@ -59,13 +59,32 @@ type Rates struct {
 	DeliveredPerSecond float64 `json:"delivered_per_second"`
 }
 
-// Budget is the org's daily API allowance: how many calls were used by all its
-// clients, how many there are, and how many the daemon leaves to others.
-type Budget struct {
+// Allowance is how much of one of the org's daily limits was used by all its
+// clients in the last 24 hours, how much there is, and how much the daemon leaves
+// to others. Left is for the daemon.
+type Allowance struct {
 	Used    int64 `json:"used"`
 	Max     int64 `json:"max"`
 	Reserve int64 `json:"reserve"`
+	Left    int64 `json:"left"`
 	At      Time  `json:"at,omitzero"`
+}
+
+// Budget is the org's daily allowance of API calls, and what the daemon makes of it.
+type Budget struct {
+	Allowance
+	// WindowTurnsAt is when the oldest calls that count come back, at the latest.
+	WindowTurnsAt Time `json:"window_turns_at,omitzero"`
+	// ExhaustedAt is when only the reserve is left at the pace of the last hour;
+	// absent if that is not within a day.
+	ExhaustedAt Time `json:"exhausted_at,omitzero"`
+	// PacePerHour is how many calls an hour can be kept up; absent while they need
+	// not be saved.
+	PacePerHour float64 `json:"pace_per_hour,omitempty"`
+	// CallsPer1000 is what 1,000 records have cost since the start, by rest, bulk and query.
+	CallsPer1000 map[string]float64 `json:"calls_per_1000,omitempty"`
+	// BulkBatches are those of bulk jobs; absent if the org does not tell.
+	BulkBatches *Allowance `json:"bulk_batches,omitempty"`
 }
 
 // States of the breaker.

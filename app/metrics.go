@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outboxd/outboxd/dispatcher"
+	"github.com/outboxd/outboxd/store"
 )
 
 // collector shows the dispatcher's counters to Prometheus.
@@ -13,12 +14,14 @@ var (
 	descAttempts  = prometheus.NewDesc("outboxd_attempts_total", "REST requests, bulk jobs and queries since the start, by what happened to them.", []string{"kind", "event"}, nil)
 	descRecords   = prometheus.NewDesc("outboxd_records_total", "Outcomes of records since the start, by the way they travelled.", []string{"kind", "verdict"}, nil)
 	descJobs      = prometheus.NewDesc("outboxd_jobs_total", "Bulk jobs since the start, by the state in which they ended.", []string{"state"}, nil)
+	descCalls     = prometheus.NewDesc("outboxd_api_calls_total", "API calls that were sent since the start, by what they were for.", []string{"kind"}, nil)
+	descCost      = prometheus.NewDesc("outboxd_api_calls_per_1000_records", "API calls that 1,000 records have cost since the start, by the way they travelled.", []string{"kind"}, nil)
 	descUnmatched = prometheus.NewDesc("outboxd_unmatched_rows_total", "Rows of results that belong to no event: anything above 0 is an alarm.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descAttempts, descRecords, descJobs, descUnmatched} {
+	for _, d := range []*prometheus.Desc{descAttempts, descRecords, descJobs, descCalls, descCost, descUnmatched} {
 		out <- d
 	}
 }
@@ -37,6 +40,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for state, n := range now.Jobs {
 		send(descJobs, n, state)
+	}
+	for kind, n := range now.Calls {
+		send(descCalls, n, string(kind))
+	}
+	for _, k := range []store.Kind{store.KindREST, store.KindBulk, store.KindQuery} {
+		if n, ok := now.CallsPerThousand(k); ok {
+			out <- prometheus.MustNewConstMetric(descCost, prometheus.GaugeValue, n, string(k))
+		}
 	}
 	send(descUnmatched, now.Unmatched)
 }

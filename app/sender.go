@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"math"
 
 	"github.com/outboxd/outboxd/api"
 	"github.com/outboxd/outboxd/dispatcher"
@@ -65,8 +66,29 @@ func (s sender) Budget() *api.Budget {
 	if !known {
 		return nil
 	}
-	return &api.Budget{Used: b.Used, Max: b.Max, Reserve: b.Reserve, At: api.Time{Time: b.At}}
+	shown := &api.Budget{
+		Allowance: allowance(b.Allowance), WindowTurnsAt: api.Time{Time: b.Turns}, ExhaustedAt: api.Time{Time: b.Exhausted},
+		PacePerHour: tenths(b.Pace), CallsPer1000: make(map[string]float64),
+	}
+	if b.Batches.Max > 0 {
+		batches := allowance(b.Batches)
+		shown.BulkBatches = &batches
+	}
+	counters := s.Metrics()
+	for _, k := range []store.Kind{store.KindREST, store.KindBulk, store.KindQuery} {
+		if n, ok := counters.CallsPerThousand(k); ok {
+			shown.CallsPer1000[string(k)] = tenths(n)
+		}
+	}
+	return shown
 }
+
+func allowance(a dispatcher.Allowance) api.Allowance {
+	return api.Allowance{Used: a.Used, Max: a.Max, Reserve: a.Reserve, Left: max(0, a.Left()), At: api.Time{Time: a.At}}
+}
+
+// tenths rounds to one decimal.
+func tenths(f float64) float64 { return math.Round(f*10) / 10 }
 
 // mismatches is the dispatcher's check of an event, in the words of the socket API.
 func (a *App) mismatches(e *event.Event) []api.ProblemError {

@@ -189,7 +189,7 @@ type Retry struct {
 
 // APIBudget is about the org's daily API requests.
 type APIBudget struct {
-	// The part of them that is left for others: at this mark sending pauses.
+	// The part of them, and of the bulk batches, that is left for others; beyond half of the rest calls are spread over the day.
 	Reserve Percent `yaml:"reserve" min:"0%" max:"100%"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"sync"
 
+	"github.com/outboxd/outboxd/salesforce"
 	"github.com/outboxd/outboxd/store"
 )
 
@@ -13,6 +14,24 @@ type Counters struct {
 	Records   map[RecordCount]int64 // outcomes
 	Jobs      map[string]int64      // that ended, by the state that the org told; "gone" was never told
 	Unmatched int64                 // result rows that belong to no event; it must stay 0
+	// Calls are those that were sent, by what they were for.
+	Calls map[salesforce.CallKind]int64
+}
+
+// CallsPerThousand is what a way has cost so far: calls for 1,000 records whose
+// attempt by it was their last, or the last before they went another way. Queries
+// that look for keys count as those that look for matches. False before the first record.
+func (c Counters) CallsPerThousand(k store.Kind) (float64, bool) {
+	var records int64
+	for r, n := range c.Records {
+		if r.Kind == k && r.Verdict != verdictNames[store.Again] {
+			records += n
+		}
+	}
+	if records == 0 {
+		return 0, false
+	}
+	return float64(c.Calls[salesforce.CallKind(k)]) * 1000 / float64(records), true
 }
 
 // AttemptCount names a counter of attempts: Event is "claimed", "resumed" or "released".
@@ -40,12 +59,16 @@ func newMetrics() *metrics {
 
 // Metrics returns the counters as they are now.
 func (d *Dispatcher) Metrics() Counters {
+	var calls map[salesforce.CallKind]int64
+	if d.org != nil {
+		calls = d.org.Calls()
+	}
 	m := d.metrics
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return Counters{
 		Attempts: maps.Clone(m.n.Attempts), Records: maps.Clone(m.n.Records),
-		Jobs: maps.Clone(m.n.Jobs), Unmatched: m.n.Unmatched,
+		Jobs: maps.Clone(m.n.Jobs), Unmatched: m.n.Unmatched, Calls: calls,
 	}
 }
 

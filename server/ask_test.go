@@ -247,7 +247,7 @@ func TestStuck_HasReasonsAndASummary(t *testing.T) {
 
 func TestStatus_CountsWhatIsThere(t *testing.T) {
 	r := start(t)
-	r.dispatch.budget = &api.Budget{Used: 10, Max: 100, Reserve: 20}
+	r.dispatch.budget = &api.Budget{Allowance: api.Allowance{Used: 10, Max: 100, Reserve: 20}}
 	_, err := r.store.SetOrg(t.Context(), "00D5e000000abcdEAA", "https://acme.my.salesforce.com")
 	must(t, err)
 	r.put(contact("a", "1"))

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -130,7 +131,12 @@ var masks = []struct {
 
 // prepare makes the world that the page shows.
 func (p *page) prepare() {
-	p.dispatch.budget = &api.Budget{Used: 12034, Max: 115000, Reserve: 23000}
+	p.dispatch.budget = &api.Budget{
+		Allowance:     api.Allowance{Used: 12034, Max: 115000, Reserve: 23000, Left: 79966, At: api.Time{Time: time.Now()}},
+		WindowTurnsAt: api.Time{Time: time.Now()},
+		CallsPer1000:  map[string]float64{"rest": 5.4, "bulk": 6.9},
+		BulkBatches:   &api.Allowance{Used: 40, Max: 15000, Reserve: 3000, Left: 11960, At: api.Time{Time: time.Now()}},
+	}
 	_, err := p.store.SetOrg(p.ctx, "00D5e000000abcdEAA", "https://acme.my.salesforce.com")
 	must(p, err)
 }

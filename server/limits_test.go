@@ -229,13 +229,18 @@ func TestMetrics_HaveNoKeysAndBoundedSources(t *testing.T) {
 	}
 	results(t, r.ndjson("/v1/events", append(lines, lines[0], "{}")...))
 	r.dispatch.mu.Lock()
-	r.dispatch.budget = &api.Budget{Used: 12, Max: 100}
+	r.dispatch.budget = &api.Budget{
+		Allowance: api.Allowance{Used: 12, Max: 100, Reserve: 20, Left: 68}, WindowTurnsAt: api.Time{Time: time.Unix(1000, 0)},
+		ExhaustedAt: api.Time{Time: time.Unix(2000, 0)}, PacePerHour: 2.5, BulkBatches: &api.Allowance{Used: 3, Max: 10, Left: 7},
+	}
 	r.dispatch.breaker = api.Breaker{State: api.BreakerOpen, Reason: "limit"}
 	r.dispatch.mu.Unlock()
 	text := r.get("/metrics").body
 	for _, want := range []string{
 		`outboxd_events{state="pending"} 200`, `outboxd_events_accepted_total{source="other"} 100`, `outboxd_events_accepted_total{source="s-0"} 1`,
 		"outboxd_events_duplicate_total 1", `outboxd_problems_total{code="invalid_event"} 1`, `outboxd_breaker_open{reason="limit"} 1`, "outboxd_api_budget_used 12", "outboxd_api_budget_max 100",
+		"outboxd_api_budget_left 68", "outboxd_api_budget_window_turns_timestamp_seconds 1000", "outboxd_api_budget_exhausted_timestamp_seconds 2000",
+		"outboxd_api_budget_pace_per_hour 2.5", "outboxd_bulk_batches_used 3", "outboxd_bulk_batches_max 10", "outboxd_bulk_batches_left 7",
 		`outboxd_build_info{version="1.0.0"} 1`, "outboxd_connections", "outboxd_put_seconds_count 1", `path="/v1/events"`, "outboxd_store_max_bytes",
 		"outboxd_store_commits_total ", "outboxd_store_syncs_total ",
 	} {

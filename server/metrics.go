@@ -117,6 +117,13 @@ var (
 	descBreaker     = prometheus.NewDesc("outboxd_breaker_open", "1 while nothing is sent, by reason.", []string{"reason"}, nil)
 	descBudgetUsed  = prometheus.NewDesc("outboxd_api_budget_used", "API calls of the org used in the last 24 hours.", nil, nil)
 	descBudgetMax   = prometheus.NewDesc("outboxd_api_budget_max", "API calls that the org has in 24 hours.", nil, nil)
+	descBudgetLeft  = prometheus.NewDesc("outboxd_api_budget_left", "API calls that are left for the daemon, the reserve not counted.", nil, nil)
+	descBudgetPace  = prometheus.NewDesc("outboxd_api_budget_pace_per_hour", "API calls an hour that can be kept up; absent while they need not be saved.", nil, nil)
+	descBudgetTurns = prometheus.NewDesc("outboxd_api_budget_window_turns_timestamp_seconds", "When the oldest API calls that count come back, at the latest.", nil, nil)
+	descBudgetGone  = prometheus.NewDesc("outboxd_api_budget_exhausted_timestamp_seconds", "When only the reserve is left at the pace of the last hour; absent if that is not within a day.", nil, nil)
+	descBatchesUsed = prometheus.NewDesc("outboxd_bulk_batches_used", "Bulk batches of the org used in the last 24 hours.", nil, nil)
+	descBatchesMax  = prometheus.NewDesc("outboxd_bulk_batches_max", "Bulk batches that the org has in 24 hours.", nil, nil)
+	descBatchesLeft = prometheus.NewDesc("outboxd_bulk_batches_left", "Bulk batches that are left for the daemon, the reserve not counted.", nil, nil)
 	descConnections = prometheus.NewDesc("outboxd_connections", "Open connections.", nil, nil)
 	descInfo        = prometheus.NewDesc("outboxd_build_info", "1, with the version.", []string{"version"}, nil)
 )
@@ -128,7 +135,8 @@ func (c *outboxCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descEvents, descStuck, descOldest, descBytes, descFree, descMax, descFull,
 		descDiskFree, descDiskNeeded, descBallast, descCommits, descSyncs, descWritten,
-		descBreaker, descBudgetUsed, descBudgetMax, descConnections, descInfo,
+		descBreaker, descBudgetUsed, descBudgetMax, descBudgetLeft, descBudgetPace,
+		descBudgetTurns, descBudgetGone, descBatchesUsed, descBatchesMax, descBatchesLeft, descConnections, descInfo,
 	} {
 		ch <- d
 	}
@@ -176,6 +184,21 @@ func (c *outboxCollector) collectDispatch(gauge func(*prometheus.Desc, float64, 
 	if budget := c.s.dispatch.Budget(); budget != nil {
 		gauge(descBudgetUsed, float64(budget.Used))
 		gauge(descBudgetMax, float64(budget.Max))
+		gauge(descBudgetLeft, float64(budget.Left))
+		if budget.PacePerHour > 0 {
+			gauge(descBudgetPace, budget.PacePerHour)
+		}
+		if t := budget.WindowTurnsAt; !t.IsZero() {
+			gauge(descBudgetTurns, float64(t.Unix()))
+		}
+		if t := budget.ExhaustedAt; !t.IsZero() {
+			gauge(descBudgetGone, float64(t.Unix()))
+		}
+		if b := budget.BulkBatches; b != nil {
+			gauge(descBatchesUsed, float64(b.Used))
+			gauge(descBatchesMax, float64(b.Max))
+			gauge(descBatchesLeft, float64(b.Left))
+		}
 	}
 }
 

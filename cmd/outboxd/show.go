@@ -60,13 +60,32 @@ func (c *cli) showStatus(s api.Status) error {
 	f.add("accepting", fmt.Sprintf("%.1f/s", s.Rates.AcceptedPerSecond))
 	f.add("delivering", fmt.Sprintf("%.1f/s", s.Rates.DeliveredPerSecond))
 	if b := s.APIBudget; b != nil {
-		f.add("API calls", fmt.Sprintf("%s of %s used, %s kept for others", c.number(b.Used), c.number(b.Max), c.number(b.Reserve)))
+		c.addBudget(f, b)
 	}
 	f.styled("store", storeText(s.Store), storeStyle(s.Store))
 	if err := f.table.Flush(); err != nil {
 		return err
 	}
 	return c.showObjects(s.Objects)
+}
+
+func (c *cli) addBudget(f facts, b *api.Budget) {
+	f.add("API calls", c.allowanceText(b.Allowance))
+	f.moment("calls come back by", b.WindowTurnsAt)
+	f.moment("calls used up by", b.ExhaustedAt)
+	if b.PacePerHour > 0 {
+		f.add("calls an hour", fmt.Sprintf("%.1f at most: they are spread", b.PacePerHour))
+	}
+	for _, way := range slices.Sorted(maps.Keys(b.CallsPer1000)) {
+		f.add("calls per 1,000 by "+way, fmt.Sprintf("%.1f", b.CallsPer1000[way]))
+	}
+	if b.BulkBatches != nil {
+		f.add("bulk batches", c.allowanceText(*b.BulkBatches))
+	}
+}
+
+func (c *cli) allowanceText(a api.Allowance) string {
+	return fmt.Sprintf("%s of %s used, %s left, %s kept for others", c.number(a.Used), c.number(a.Max), c.number(a.Left), c.number(a.Reserve))
 }
 
 func (c *cli) showObjects(objects map[string]api.ObjectCounts) error {

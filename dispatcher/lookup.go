@@ -14,7 +14,7 @@ import (
 
 const (
 	// queriesOfAttempt is after how many queries an attempt gives its slot up; what it has not asked for goes back. A
-	// group that fails needs nine at most until its first event is asked for alone, so each attempt gets somewhere.
+	// group that fails needs ten at most until its first event is asked for alone, so each attempt gets somewhere.
 	queriesOfAttempt = 25
 	// rowsOfQuery bounds the rows of one query for many events. It fits one page.
 	rowsOfQuery = 1000
@@ -95,11 +95,8 @@ func orgsFault(ctx context.Context, err error) bool {
 // where the org might refuse the query on its account, or where no row could
 // be seen not to be meant.
 func (s *seeker) analyse(schema *salesforce.Object) {
-	list, kind := s.event.Match.All, "all"
-	if s.event.Match.Any != nil {
-		list, kind = s.event.Match.Any, "any"
-	}
-	s.any = kind == "any" || len(list) == 1
+	list := slices.Concat(s.event.Match.All, s.event.Match.Any) // one of them is empty
+	s.any = s.event.Match.Any != nil || len(list) == 1
 	telling := 0
 	for _, c := range list {
 		f, ok := schema.Field(c.Field)
@@ -120,7 +117,7 @@ func (s *seeker) analyse(schema *salesforce.Object) {
 		return
 	}
 	slices.SortFunc(s.terms, func(a, b term) int { return strings.Compare(a.field.Name, b.field.Name) })
-	s.shape = kind
+	s.shape = fmt.Sprint(s.any)
 	for _, t := range s.terms {
 		s.shape += " " + t.field.Name
 	}
@@ -131,14 +128,17 @@ func askTogether(object string, all []seeker) (groups [][]seeker) {
 	type group struct{ at, size int }
 	last := make(map[string]group)
 	for _, s := range all {
+		one := []seeker{s}
+		if s.shape == "" {
+			groups = append(groups, one)
+			continue
+		}
 		g, ok := last[s.shape]
-		g.size += s.length()
-		if !ok || s.shape == "" || g.size > salesforce.MaxQuery {
-			one := []seeker{s}
+		if g.size += s.length(); ok && g.size <= salesforce.MaxQuery {
+			groups[g.at] = append(groups[g.at], s)
+		} else {
 			g = group{len(groups), salesforce.QueryLength(seekersQuery(object, one))}
 			groups = append(groups, one)
-		} else {
-			groups[g.at] = append(groups[g.at], s)
 		}
 		last[s.shape] = g
 	}

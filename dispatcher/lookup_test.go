@@ -220,6 +220,50 @@ func schemaOf(t interface{ Fatal(...any) }, fields []salesforce.Field) *salesfor
 	return o
 }
 
+// TestAskTogether_EachOnceAndNoQueryTooLong: whatever the values hold that a URL has to escape.
+func TestAskTogether_EachOnceAndNoQueryTooLong(t *testing.T) {
+	schema := schemaOf(t, []salesforce.Field{
+		{Name: "Email", Type: "email", Filterable: true}, {Name: "LastName", Type: "string", Filterable: true}, {Name: "Score__c", Type: "double", Filterable: true},
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.Custom(func(t *rapid.T) string {
+			return strings.Repeat(rapid.SampledFrom([]string{"a", "@", "'", "é", "日", "\\"}).Draw(t, "character"), rapid.IntRange(1, 255).Draw(t, "length"))
+		})
+		var all []seeker
+		for i := range rapid.IntRange(1, 300).Draw(t, "seekers") {
+			quoted, err := json.Marshal(text.Draw(t, "text"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			list := []event.Condition{{Field: "email", Value: quoted}}
+			if rapid.Bool().Draw(t, "two") {
+				list = append(list, event.Condition{Field: "Score__c", Value: fmt.Append(nil, i)})
+			}
+			s := seeker{record: record{Claimed: store.Claimed{Seq: store.Seq(i)}}, event: event.Event{Match: &event.Match{All: list}}}
+			if rapid.Bool().Draw(t, "any") {
+				s.event.Match = &event.Match{Any: list}
+			}
+			s.analyse(schema)
+			all = append(all, s)
+		}
+		met := map[store.Seq]bool{}
+		for _, g := range askTogether("Contact", all) {
+			if n := salesforce.QueryLength(seekersQuery("Contact", g)); n > salesforce.MaxQuery && len(g) > 1 {
+				t.Errorf("a query for %d takes %d bytes of %d", len(g), n, salesforce.MaxQuery)
+			}
+			for _, s := range g {
+				if met[s.Seq] || s.shape != g[0].shape || s.shape == "" && len(g) > 1 {
+					t.Errorf("seeker %d is in two groups, or in one of another shape", s.Seq)
+				}
+				met[s.Seq] = true
+			}
+		}
+		if len(met) != len(all) {
+			t.Errorf("%d of %d seekers are in a group", len(met), len(all))
+		}
+	})
+}
+
 // TestLookFor_AsOneByOne: what many events are told by few queries is what each would have been told by its own, at an
 // org with fields of many types, records that share values, and events that the org refuses.
 func TestLookFor_AsOneByOne(t *testing.T) {
@@ -340,16 +384,7 @@ func (d *Dispatcher) told(t *rapid.T, object, operation string, claimed []store.
 func TestLookFor_AnOrgThatComparesOtherwise(t *testing.T) {
 	d := New(Config{Validate: ValidateOff}, nil, &oddOrg{schema: schemaOf(t, []salesforce.Field{{Name: "Email", Type: "email", Filterable: true}})}, slog.New(slog.DiscardHandler))
 	b := &batch{judge: judge{cfg: d.config(), route: store.Route{Object: "Contact", Operation: opUpsert, Match: true}}}
-	var claimed []store.Claimed
-	for i := range 3 {
-		e := event.Event{Key: "k", Object: "Contact", Operation: event.Upsert, Match: &event.Match{All: []event.Condition{{Field: "Email", Value: fmt.Appendf(nil, "\"a%d@example.com\"", i)}}}}
-		head, err := e.Head()
-		if err != nil {
-			t.Fatal(err)
-		}
-		claimed = append(claimed, store.Claimed{Seq: store.Seq(i), Head: head})
-	}
-	if err := d.lookFor(t.Context(), b, claimed); err != nil {
+	if err := d.lookFor(t.Context(), b, claimedBy(t, 3, "Email", "a%d@example.com")); err != nil {
 		t.Fatal(err)
 	}
 	for _, o := range b.settled {
@@ -357,6 +392,40 @@ func TestLookFor_AnOrgThatComparesOtherwise(t *testing.T) {
 			t.Errorf("event %d was told %v %q, want %q", o.Seq, o.Verdict, o.Target, want)
 		}
 	}
+}
+
+// TestLookFor_GivesItsSlotUp: an attempt whose events all ask alone leaves most of them to the next ones.
+func TestLookFor_GivesItsSlotUp(t *testing.T) {
+	org := &countingOrg{Org: &oddOrg{schema: schemaOf(t, []salesforce.Field{{Name: "Tier__c", Type: "picklist", Filterable: true}})}}
+	d := New(Config{Validate: ValidateOff}, nil, org, slog.New(slog.DiscardHandler))
+	b := &batch{judge: judge{cfg: d.config(), route: store.Route{Object: "Contact", Operation: opUpdate, Match: true}}}
+	if err := d.lookFor(t.Context(), b, claimedBy(t, 60, "Tier__c", "Gold %d")); err != nil {
+		t.Fatal(err)
+	}
+	unsent := 0
+	for _, o := range b.settled {
+		if o.Verdict == store.Again && o.Problem == nil && !o.Charge && o.Delay == 0 {
+			unsent++
+		}
+	}
+	if org.n != 25 || unsent != 35 || len(b.settled) != 60 {
+		t.Errorf("%d queries, %d of %d events left, want 25 and 35", org.n, unsent, len(b.settled))
+	}
+}
+
+// claimedBy are events that match a field by a text with their number.
+func claimedBy(t *testing.T, n int, field, format string) (claimed []store.Claimed) {
+	t.Helper()
+	for i := range n {
+		value := strconv.Quote(fmt.Sprintf(format, i))
+		e := event.Event{Key: "k", Object: "Contact", Operation: event.Upsert, Match: &event.Match{All: []event.Condition{{Field: field, Value: []byte(value)}}}}
+		head, err := e.Head()
+		if err != nil {
+			t.Fatal(err)
+		}
+		claimed = append(claimed, store.Claimed{Seq: store.Seq(i), Head: head})
+	}
+	return claimed
 }
 
 // oddOrg knows a record by a name that it does not show.

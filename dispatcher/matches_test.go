@@ -445,15 +445,31 @@ func TestIDOf_ChainsOfMatches(t *testing.T) {
 				return matching("upsert", fmt.Sprintf("boss-%d", i), fmt.Sprintf(`{"all":{"Email":"person.%04d@example.com"}}`, i))
 			})...)
 			r.put(matching("update", "boss-lost", `{"all":{"Email":"nobody@example.com"}}`),
-				`{"key":"child-lost","object":"Contact","operation":"create","fields":{"LastName":"C","ReportsToId":{"$id_of":"boss-lost"}}}`)
+				`{"key":"child-lost","object":"Contact","operation":"create","fields":{"LastName":"C","ReportsToId":{"$id_of":"boss-lost"},"Description":"child-lost"}}`,
+				matching("update", "boss-dropped", `{"all":{"Email":"nobody@example.com","Phone":"1"}}`),
+				`{"key":"child-dropped","object":"Contact","operation":"create","fields":{"LastName":"C","ReportsToId":{"$id_of":"boss-dropped"}}}`)
 			r.start()
 			r.until("all but the lost", func() bool { return r.counts().Of(store.Delivered) == int64(2*n) })
-			if x := r.get("child-lost"); x.State != store.Pending || x.Reason != store.ReasonBlocked || x.BlockedBy != "boss-lost" {
-				t.Errorf("the child of a boss that is not found: %s, %s by %s", x.State, x.Reason, x.BlockedBy)
+			r.until("two bosses are not found", func() bool { return r.counts().Of(store.Failed) == 2 })
+			if _, err := r.store.Drop(t.Context(), "boss-dropped", store.Move{ID: "drop", By: "op"}); err != nil {
+				t.Fatal(err)
 			}
+			for _, lost := range []string{"lost", "dropped"} {
+				if x := r.get("child-" + lost); x.State != store.Pending || x.Reason != store.ReasonBlocked || x.BlockedBy != "boss-"+lost {
+					t.Errorf("the child of a boss that is %s: %s, %s by %s", lost, x.State, x.Reason, x.BlockedBy)
+				}
+			}
+			late := r.people(1, func(int) string { return `{"LastName":"Late","Email":"nobody@example.com"}` })
+			if _, err := r.store.Retry(t.Context(), "boss-lost", store.Move{ID: "retry", By: "op"}, nil); err != nil {
+				t.Fatal(err)
+			}
+			r.until("the child of who was found at last", func() bool { return r.get("child-lost").State == store.Delivered })
 			boss := make(map[any]any)
 			for _, row := range r.sim.Records("Contact") {
 				boss[row[marker]] = row["ReportsToId"]
+			}
+			if boss["child-lost"] != late[0] {
+				t.Errorf("the late boss's child reports to %v, want %s", boss["child-lost"], late[0])
 			}
 			for i := range n {
 				b, key := r.get(fmt.Sprintf("boss-%d", i)), fmt.Sprintf("child-%d", i)

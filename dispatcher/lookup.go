@@ -29,6 +29,7 @@ type seeker struct {
 	terms []term // of its match, by the name of the field
 	any   bool   // one term is enough
 	shape string // those of one shape are asked for together; "" asks alone
+	most  int    // with how many it may be asked for next; 0: no bound
 }
 
 // term is one condition of a match.
@@ -199,6 +200,9 @@ func (d *Dispatcher) seek(ctx context.Context, b *batch, group []seeker) (rest [
 	rows, more, err := d.search(ctx, seekersQuery(b.route.Object, group), rowsOfQuery)
 	switch {
 	case err != nil && orgsFault(ctx, err):
+		if errors.Is(err, context.DeadlineExceeded) {
+			narrow(group)
+		}
 		return nil, err
 	case err != nil:
 		return halves(group), nil // until what it is about is alone
@@ -225,6 +229,14 @@ func (d *Dispatcher) seek(ctx context.Context, b *batch, group []seeker) (rest [
 		rest = [][]seeker{open}
 	}
 	return rest, nil
+}
+
+// narrow has a group come back in halves: its query may be what took too long,
+// and would do so again after each pause.
+func narrow(group []seeker) {
+	for i := range group {
+		group[i].most = half(len(group))
+	}
 }
 
 func halves(group []seeker) [][]seeker {

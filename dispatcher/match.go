@@ -44,7 +44,9 @@ func (d *Dispatcher) lookFor(ctx context.Context, b *batch, claimed []store.Clai
 		}
 	}
 	for _, s := range slices.Concat(groups...) {
-		b.settled = append(b.settled, b.unsent(s.record))
+		o := b.unsent(s.record)
+		o.MaxBatch = s.most
+		b.settled = append(b.settled, o)
 	}
 	return err
 }
@@ -103,7 +105,7 @@ func (b *batch) matched(r record, ids []string) store.Outcome {
 		return b.fail(r, store.Problem{Code: codeNoMatch, Message: "no record matches"})
 	}
 	o := b.outcome(r, store.Reroute)
-	o.Route, o.Target = route, target
+	o.Route, o.Target, o.MaxBatch = route, target, -1 // with how many it was looked for says nothing of the write
 	r.keep(&o)
 	return o
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -348,6 +349,38 @@ func TestMatch_TooComplicatedIsAskedInParts(t *testing.T) {
 	})
 	if used > n/10 {
 		t.Errorf("%d queries were answered for %d events", used, n)
+	}
+	r.oracle()
+}
+
+// TestMatch_TooLongIsAskedInParts: a query that never ends is not what the org is
+// tried with again and again, and the writes are as large as ever.
+func TestMatch_TooLongIsAskedInParts(t *testing.T) {
+	t.Parallel()
+	const n = 50
+	r := newRig(t, quick())
+	r.people(n, person)
+	slow := func(req *http.Request) bool { return strings.Count(req.URL.Query().Get("q"), "@") > n/2 }
+	org := r.sim.Handler()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if slow(req) {
+			<-req.Context().Done() // the client has given up
+			return
+		}
+		org.ServeHTTP(w, req)
+	}))
+	t.Cleanup(s.Close)
+	r.url = s.URL
+	r.put(many(n, func(i int) string {
+		return matching("update", fmt.Sprintf("m-%d", i), fmt.Sprintf(`{"all":{"Email":"person.%04d@example.com"}}`, i))
+	})...)
+	r.start()
+	r.delivers(n)
+	if x := r.get("m-1"); x.Attempts != 1 {
+		t.Errorf("it was charged %d attempts, want 1", x.Attempts)
+	}
+	if calls := r.sim.Calls().Calls; calls["query"] != 2 || calls["coll.update"]+calls["job.create"] > 3 {
+		t.Errorf("calls %v", calls)
 	}
 	r.oracle()
 }

@@ -182,7 +182,10 @@ func (c *Config) wish(r waiting, s situation) wish {
 	case r.ways.unknown:
 		return wish{describe: true}
 	case r.ways.query:
-		return wish{queries: chunks(r.Ready, queryRecords)}
+		if s.flush || r.Oldest >= s.linger {
+			return wish{queries: chunks(r.Ready, queryRecords)}
+		}
+		return wish{queries: r.Ready / queryRecords, wait: s.linger - r.Oldest}
 	case r.ways.stranded():
 		return wish{calls: chunks(r.Ready, c.REST.MaxRecords)}
 	case !r.ways.job:

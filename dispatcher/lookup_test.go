@@ -29,7 +29,7 @@ type comparison struct {
 	labels map[string]string // of picklist values
 }
 
-var withoutAccents = strings.NewReplacer("\u0301", "", "é", "e", "É", "E", "á", "a", "ß", "ss", "ﬁ", "fi", "ａ", "a", "Ａ", "A", "ı", "i", "İ", "I", "K", "K")
+var withoutAccents = strings.NewReplacer("\u0301", "", "é", "e", "É", "E", "á", "a", "ß", "ss", "ﬁ", "fi", "ａ", "a", "Ａ", "A", "ı", "i", "İ", "I", "K", "K", "й", "и", "Й", "И", "и\u0306", "и", "ς", "σ", "ό", "ο", "が", "か", "﨑", "崎")
 
 var comparisons = []comparison{
 	{name: "to the letter", fold: func(s string) string { return s }},
@@ -100,7 +100,7 @@ func (s *seeker) asked(field string) json.RawMessage {
 
 // values are such as are easily taken for each other, by the type of a field.
 var values = map[string][]string{
-	"string":   {`"a"`, `"A"`, `"á"`, `"a\u0301"`, `"ab"`, `"a-b"`, `"a b"`, `"ab "`, `"aB"`, `"áb"`, `"ss"`, `"ß"`, `"fi"`, `"ﬁ"`, `"ａ"`, `"i"`, `"I"`, `"ı"`, `"k"`, `"K"`, `"--"`, `"日本"`, `"日"`, `"Müller"`, `"Möller"`, `"é1"`, `"e1"`, `"e2"`, `"1"`, `"01"`},
+	"string":   {`"a"`, `"A"`, `"á"`, `"a\u0301"`, `"ab"`, `"a-b"`, `"a b"`, `"ab "`, `"aB"`, `"áb"`, `"ss"`, `"ß"`, `"fi"`, `"ﬁ"`, `"ａ"`, `"i"`, `"I"`, `"ı"`, `"k"`, `"K"`, `"--"`, `"日本"`, `"日"`, `"日*"`, `"山﨑"`, `"山崎"`, `"山崎が"`, `"山崎か"`, `"Май"`, `"Маи"`, `"МАИ\u0306"`, `"май 1"`, `"Мая"`, `"λόγος"`, `"ΛΟΓΟΣ"`, `"λογος"`, `"λογοσ"`, `"Müller"`, `"Möller"`, `"é1"`, `"e1"`, `"e2"`, `"1"`, `"01"`},
 	"email":    {`"o'hara@x.org"`, `"O'HARA@X.ORG"`, `"ohara@x.org"`, `"jos\u00e9@x.org"`, `"jose@x.org"`, `"josa@x.org"`},
 	"double":   {`1`, `1.0`, `"1.00"`, `1.004`, `1.005`, `1.01`, `0.99`, `1e2`, `100`, `-1`, `0`, `1234567890123456.78`, `1234567890123456.79`},
 	"int":      {`1`, `2`, `3`, `"3"`, `4.0`, `2147483647`, `-2147483648`},
@@ -218,6 +218,39 @@ func schemaOf(t interface{ Fatal(...any) }, fields []salesforce.Field) *salesfor
 		t.Fatal(err)
 	}
 	return o
+}
+
+// TestOutline: texts are apart only where no org could take one for the other, and there they mostly are.
+func TestOutline(t *testing.T) {
+	for _, alike := range [][]string{
+		{"Jose", "jos\u00e9", "JOSE\u0301", "Jos\u00c9", " jo-se."},
+		{"stra\u00dfe", "STRASSE", "stra\u1e9ee"},
+		{"fix", "\ufb01x"},
+		{"abc", "\uff21bc", "ab\u200bc"},
+		{"Kelvin", "\u212aelvin"},
+		{"istanbul", "\u0130stanbul", "\u0131stanbul", "Istanbul"},
+		{"май", "МАИ\u0306", "маи", "Май"},
+		{"всё", "все", "ВСЕ\u0308"},
+		{"λόγος", "ΛΟΓΟΣ", "λο\u0301γοσ"},
+		{"山崎", "山﨑", "山\uf9d1"},
+		{"가나", "\u1100\u1161\u1102\u1161"},
+		{"が", "か\u3099", "か", "ｶﾞ"},
+	} {
+		for _, a := range alike {
+			for _, b := range alike {
+				if outlineOf(a).apart(outlineOf(b)) {
+					t.Errorf("%q and %q are apart", a, b)
+				}
+			}
+		}
+	}
+	for _, pair := range [][2]string{
+		{"ada@example.com", "bob@example.com"}, {"a1", "a2"}, {"M\u00fcller", "Meller1"}, {"\u00c9lan", "\u00c9lat"}, {"иван", "петр"}, {"άλφα", "βήτα"}, {"日本", "日"}, {"a", ""}, {"x\u00e9", "y\u00e9"},
+	} {
+		if !outlineOf(pair[0]).apart(outlineOf(pair[1])) || !outlineOf(pair[1]).apart(outlineOf(pair[0])) {
+			t.Errorf("%q is not told from %q", pair[0], pair[1])
+		}
+	}
 }
 
 // TestAskTogether_EachOnceAndNoQueryTooLong: whatever the values hold that a URL has to escape.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/outboxd/outboxd/salesforce"
@@ -92,21 +93,32 @@ func (n number) apart(other mark) bool {
 }
 
 // outline is of texts: their letters and digits, without what an org may overlook.
-// What is beyond ASCII is a gap that may stand for anything.
+// What is adorned is a gap that may stand for anything.
 type outline string
 
 const gap = '*'
+
+// unadorned are the letters beyond ASCII that no accent, width or ligature has to do
+// with: of Greek, Cyrillic (but й, which is и with a breve) and Han.
+var unadorned = &unicode.RangeTable{R16: []unicode.Range16{
+	{0x0391, 0x03a9, 1}, {0x03b1, 0x03c9, 1}, {0x0410, 0x0418, 1}, {0x041a, 0x0438, 1}, {0x043a, 0x044f, 1}, {0x3400, 0x4dbf, 1}, {0x4e00, 0x9fff, 1},
+}}
 
 func outlineOf(text string) outline {
 	b := make([]byte, 0, len(text))
 	for _, r := range text {
 		switch {
-		case r >= utf8.RuneSelf:
-			b = append(b, gap)
 		case 'A' <= r && r <= 'Z':
 			b = append(b, byte(r)+'a'-'A')
 		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
 			b = append(b, byte(r))
+		case r < utf8.RuneSelf:
+		case r == 'ς': // σ at the end of a word
+			b = append(b, "σ"...)
+		case unicode.Is(unadorned, r):
+			b = utf8.AppendRune(b, unicode.ToLower(r))
+		default:
+			b = append(b, gap)
 		}
 	}
 	return outline(b)

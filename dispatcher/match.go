@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,31 +15,16 @@ import (
 	"github.com/outboxd/outboxd/store"
 )
 
-// runQuery finds the records of events that name theirs by a match. What it
+// runQuery finds the records of events that name theirs by a match, of many with
+// one query. What it
 // finds is stored before any write: a resend must not ask again, since the
 // first write may have changed the answer. What counts as sent without a record
 // that was stored (of a restored store, or at another org) is in doubt therefore.
 func (d *Dispatcher) runQuery(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
-	b := &batch{Attempt: a, judge: judge{cfg: d.config(), route: a.Route, object: d.config().object(a.Route.Object), idempotent: true, size: 1}}
-	for i, c := range claimed {
-		r := record{Claimed: c}
-		if r.Sent {
-			p := store.Problem{Code: codeTransport, Message: "an earlier sending may have reached the org; which record it wrote is not known, and the match may find another one now"}
-			b.settled = append(b.settled, b.doubt(r, p))
-			continue
-		}
-		o, err := d.find(ctx, b, r)
-		if err != nil {
-			if ctx.Err() == nil {
-				d.postpone(a.Route)
-			}
-			for _, c := range claimed[i:] {
-				b.settled = append(b.settled, b.unsent(record{Claimed: c}))
-			}
-			break
-		}
-		d.remember(a.Route, traits{})
-		b.settled = append(b.settled, o)
+	cfg := d.config()
+	b := &batch{Attempt: a, judge: judge{cfg: cfg, route: a.Route, object: cfg.object(a.Route.Object), idempotent: true, size: 1}}
+	if err := d.lookFor(ctx, b, claimed); err != nil && ctx.Err() == nil {
+		d.postpone(a.Route)
 	}
 	crashpoint("Q.T2.before")
 	err := d.settle(ctx, b, b.settled, "")
@@ -45,52 +32,70 @@ func (d *Dispatcher) runQuery(ctx context.Context, a store.Attempt, claimed []st
 	return err
 }
 
-// find looks for one event's record. An error is the org's, never the event's.
-func (d *Dispatcher) find(ctx context.Context, b *batch, r record) (store.Outcome, error) {
-	var e event.Event
-	if err := event.DecodeHead(r.Head, &e); err != nil || e.Match == nil {
-		return b.fail(r, *invalid("the stored event can't be read")), nil
-	}
-	schema, err := d.describe(ctx, b.route.Object)
-	if err == nil {
-		b.schema, e.Fields = schema, r.Payload
-		if p := d.examine(ctx, b, &r, &e, fresh); p != nil {
-			return b.fail(r, *p), nil
-		}
-		var found []salesforce.Record
-		if err = d.breaker.enter(reading); err == nil {
-			crashpoint("Q.N1.before")
-			found, err = d.org.Query(ctx, matchQuery(b.route.Object, e.Match, schema), false, 2)
-			crashpoint("Q.N1.after")
-			if errors.Is(err, salesforce.ErrMoreRows) {
-				err = nil
-			}
-			d.heard(reading, err)
-		}
-		if err == nil {
-			return b.matched(r, found), nil
+// lookFor asks for the claimed events' records, and settles them all: what was
+// not asked for goes back. An error is the org's.
+func (d *Dispatcher) lookFor(ctx context.Context, b *batch, claimed []store.Claimed) error {
+	groups, err := d.seekers(ctx, b, claimed)
+	for queries := 0; err == nil && len(groups) > 0 && queries < queriesOfAttempt; queries++ {
+		var rest [][]seeker
+		if rest, err = d.seek(ctx, b, groups[0]); err == nil {
+			groups = append(rest, groups[1:]...)
+			d.remember(b.route, traits{})
 		}
 	}
+	for _, s := range slices.Concat(groups...) {
+		o := b.unsent(s.record)
+		o.MaxBatch = s.most
+		b.settled = append(b.settled, o)
+	}
+	return err
+}
+
+// seekAlone looks for one event's record. An error is the org's, never the event's.
+func (d *Dispatcher) seekAlone(ctx context.Context, b *batch, s seeker) error {
+	rows, _, err := d.search(ctx, matchQuery(b.route.Object, s.event.Match, b.schema), 2)
 	switch {
-	case errors.Is(err, errPaused), speaksOfOrg(err), ctx.Err() != nil:
-		return store.Outcome{}, err
-	case schema == nil && isRefusal(err):
-		return b.fail(r, d.undescribed(ctx, b, r.Seq, err)), nil
+	case err == nil:
+		ids := make([]string, len(rows))
+		for i, row := range rows {
+			ids[i] = textOf(valueOf(row, "Id"))
+		}
+		b.settled = append(b.settled, b.matched(s.record, ids))
+	case orgsFault(ctx, err):
+		return err
 	case isRefusal(err):
-		return b.fail(r, problemOf(err)), nil
+		b.settled = append(b.settled, b.fail(s.record, problemOf(err)))
+	default:
+		b.settled = append(b.settled, b.retry(s.record, problemOf(err))) // it only read
 	}
-	return b.retry(r, problemOf(err)), nil // it only read
+	return nil
+}
+
+// search makes a query for records that events name by a match. more says that
+// there are other rows than these.
+func (d *Dispatcher) search(ctx context.Context, soql string, limit int) (rows []salesforce.Record, more bool, err error) {
+	if err := d.breaker.enter(reading); err != nil {
+		return nil, false, err
+	}
+	crashpoint("Q.N1.before")
+	rows, err = d.org.Query(ctx, soql, false, limit)
+	crashpoint("Q.N1.after")
+	if errors.Is(err, salesforce.ErrMoreRows) {
+		more, err = true, nil
+	}
+	d.heard(reading, err)
+	return rows, more, err
 }
 
 // matched sends the event on to the write that fits what was found.
-func (b *batch) matched(r record, found []salesforce.Record) store.Outcome {
+func (b *batch) matched(r record, ids []string) store.Outcome {
 	route := store.Route{Object: b.route.Object, Operation: b.route.Operation}
 	var target string
 	switch {
-	case len(found) > 1:
+	case len(ids) > 1:
 		return b.fail(r, store.Problem{Code: codeManyMatches, Message: "more than one record matches"})
-	case len(found) == 1:
-		target = textOf(found[0]["Id"])
+	case len(ids) == 1:
+		target = ids[0]
 		if route.Operation == opUpsert {
 			route.Operation = opUpdate
 		}
@@ -100,7 +105,7 @@ func (b *batch) matched(r record, found []salesforce.Record) store.Outcome {
 		return b.fail(r, store.Problem{Code: codeNoMatch, Message: "no record matches"})
 	}
 	o := b.outcome(r, store.Reroute)
-	o.Route, o.Target = route, target
+	o.Route, o.Target, o.MaxBatch = route, target, -1 // with how many it was looked for says nothing of the write
 	r.keep(&o)
 	return o
 }
@@ -113,45 +118,58 @@ func matchQuery(object string, m *event.Match, schema *salesforce.Object) string
 	}
 	terms := make([]string, len(list))
 	for i, c := range list {
-		var f *salesforce.Field
-		if schema != nil {
-			f, _ = schema.Field(c.Field)
-		}
-		terms[i] = c.Field + " = " + soqlValue(f, json.RawMessage(c.Value))
+		f, _ := schema.Field(c.Field)
+		value, _ := soqlValue(f, json.RawMessage(c.Value))
+		terms[i] = c.Field + " = " + value
 	}
 	return "SELECT Id FROM " + object + " WHERE " + strings.Join(terms, joint) + " LIMIT 2"
 }
 
 // soqlValue writes a value in the form that the field's type asks for: numbers,
-// booleans and times are bare, everything else is a quoted text.
-func soqlValue(f *salesforce.Field, v json.RawMessage) string {
-	text := textOf(v)
-	isText := len(v) > 0 && v[0] == '"'
+// booleans and times are bare, everything else is a quoted text. fits is false
+// for what is no value of the type: the org says what is wrong with it. The
+// blanks around a text go, as they do when the org stores one. f is nil for a field that is not known.
+func soqlValue(f *salesforce.Field, v json.RawMessage) (value string, fits bool) {
+	text := strings.Trim(textOf(v), " \t\r\n")
+	fits = true
 	if f == nil {
-		if isText {
-			return salesforce.Quote(text)
+		if len(v) > 0 && v[0] != '"' {
+			return text, true
 		}
-		return text
+		return salesforce.Quote(text), true
 	}
 	switch f.Type {
 	case "int", "long", "double", "currency", "percent":
-		if _, ok := parseNumber(text); ok {
-			return text
+		if n, ok := parseNumber(text); ok {
+			return plain(n), true
 		}
+		fits = false
 	case "boolean":
-		if b := normalBool(strings.TrimSpace(text)); b == "true" || b == "false" {
-			return b
+		if b := normalBool(text); b == "true" || b == "false" {
+			return b, true
 		}
+		fits = false
 	case "date":
 		if _, err := time.Parse(time.DateOnly, text); err == nil {
-			return text
+			return text, true
 		}
+		fits = false
 	case "datetime":
-		if t, err := time.Parse(time.RFC3339, text); err == nil {
-			return t.UTC().Format("2006-01-02T15:04:05.000Z")
+		if t, ok := parseTime(text); ok {
+			return t.UTC().Format("2006-01-02T15:04:05.000Z"), true
 		}
+		fits = false
+	case "id", "reference":
+		_, err := salesforce.ParseID(text)
+		fits = err == nil
 	}
-	return salesforce.Quote(text)
+	return salesforce.Quote(text), fits
+}
+
+// plain writes a number with all its digits and without an exponent.
+func plain(n *big.Rat) string {
+	digits, _ := n.FloatPrec()
+	return n.FloatString(digits)
 }
 
 const (

@@ -118,17 +118,27 @@ func normalBool(text string) string {
 var timeForms = [...]string{
 	"2006-01-02T15:04:05.999999999Z07:00",
 	"2006-01-02T15:04:05.999999999Z0700",
-	"2006-01-02",
 }
 
-// normalTime is the instant in UTC, cut to milliseconds.
-func normalTime(text string) string {
+func parseTime(text string) (t time.Time, ok bool) {
 	for _, form := range timeForms {
 		if t, err := time.Parse(form, text); err == nil {
-			return t.UTC().Truncate(time.Millisecond).Format("2006-01-02T15:04:05.000")
+			return t, true
 		}
 	}
-	return text
+	return t, false
+}
+
+// normalTime is the instant in UTC, cut to milliseconds; of a date it is midnight.
+func normalTime(text string) string {
+	t, ok := parseTime(text)
+	if !ok {
+		var err error
+		if t, err = time.Parse(time.DateOnly, text); err != nil {
+			return text
+		}
+	}
+	return t.UTC().Truncate(time.Millisecond).Format("2006-01-02T15:04:05.000")
 }
 
 func normalID(text string) string {

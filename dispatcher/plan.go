@@ -98,8 +98,9 @@ type action struct {
 	also bool // a job, for what could go by REST too
 }
 
-// queryRecords is how many records one query attempt looks for: each costs a call.
-const queryRecords = 25
+// queryRecords is how many records one query attempt looks for. Some 350 addresses
+// of 25 characters fit one query.
+const queryRecords = 500
 
 // plan says what to start now, and after what time to look again for those who
 // wait for company (negative: nobody does).
@@ -194,7 +195,10 @@ func (c *Config) wish(r waiting, s situation) wish {
 	case r.ways.unknown:
 		return wish{describe: true}
 	case r.ways.query:
-		return wish{queries: chunks(r.Ready, queryRecords)}
+		if s.flush || r.Oldest >= s.linger {
+			return wish{queries: chunks(r.Ready, queryRecords)}
+		}
+		return wish{queries: r.Ready / queryRecords, wait: s.linger - r.Oldest}
 	case r.ways.stranded():
 		return wish{calls: chunks(r.Ready, c.REST.MaxRecords)}
 	case !r.ways.job:

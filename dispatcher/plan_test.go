@@ -91,7 +91,8 @@ func TestPlan(t *testing.T) {
 		{"full calls don't", situation{routes: []waiting{row(205, time.Second, restOnly)}, rest: 4, funds: short}, "r", 9 * time.Second},
 		{"no slot, no attempt", situation{routes: []waiting{row(5, 0, restOnly)}}, "", -1},
 		{"an object is described first", situation{routes: []waiting{row(5, 0, ways{unknown: true})}, rest: 1}, "d", -1},
-		{"matches are looked for", situation{routes: []waiting{row(30, 0, ways{query: true})}, rest: 4}, "qq", -1},
+		{"matches are looked for", situation{routes: []waiting{row(501, 0, ways{query: true})}, rest: 4}, "qq", -1},
+		{"in company when the budget is short", situation{routes: []waiting{row(501, time.Second, ways{query: true})}, rest: 4, linger: 10 * time.Second}, "q", 9 * time.Second},
 		{"nothing waits", situation{routes: []waiting{row(0, 0, both)}, rest: 4, job: 4}, "", -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -32,9 +32,10 @@ var misfits = map[string]string{
 	"fields.Subject":  `{"key":"x-length","object":"Case","operation":"create","fields":{"Subject":"` + strings.Repeat("a", 256) + `"}}`,
 	"fields.Account.Industry": `{"key":"x-parent","object":"Contact","operation":"upsert","external_id":{"field":"Shop_Id__c","value":"X-2"},
 		"fields":{"LastName":"A","Account":{"Industry":"Retail"}}}`,
-	"match.all.Emial":   `{"key":"x-match","object":"Contact","operation":"update","match":{"all":{"Emial":"a@b.example"}},"fields":{"LastName":"A"}}`,
-	"external_id.field": `{"key":"x-key","object":"Contact","operation":"upsert","external_id":{"field":"Department","value":"X-3"},"fields":{"LastName":"A"}}`,
-	"object":            `{"key":"x-object","object":"Contct","operation":"upsert","external_id":{"field":"Shop_Id__c","value":"X-4"},"fields":{"LastName":"A"}}`,
+	"match.all.Emial":       `{"key":"x-match","object":"Contact","operation":"update","match":{"all":{"Emial":"a@b.example"}},"fields":{"LastName":"A"}}`,
+	"match.all.Description": `{"key":"x-filter","object":"Contact","operation":"update","match":{"all":{"Description":"a"}},"fields":{"LastName":"A"}}`,
+	"external_id.field":     `{"key":"x-key","object":"Contact","operation":"upsert","external_id":{"field":"Department","value":"X-3"},"fields":{"LastName":"A"}}`,
+	"object":                `{"key":"x-object","object":"Contct","operation":"upsert","external_id":{"field":"Shop_Id__c","value":"X-4"},"fields":{"LastName":"A"}}`,
 }
 
 // TestValidate_RejectFailsWhatDoesNotFitBeforeItIsSent: by REST, by job and before a

@@ -283,7 +283,8 @@ func likenessQuery(schema *salesforce.Object, r store.Record) string {
 	var terms []string
 	if e.ExternalID != nil {
 		if f, ok := schema.Field(e.ExternalID.Field); ok {
-			terms = append(terms, f.Name+" = "+soqlValue(f, json.RawMessage(e.ExternalID.Value)))
+			value, _ := soqlValue(f, json.RawMessage(e.ExternalID.Value))
+			terms = append(terms, f.Name+" = "+value)
 		}
 	} else {
 		terms = likeness(schema, r.Payload)
@@ -311,7 +312,8 @@ func likeness(schema *salesforce.Object, payload []byte) (terms []string) {
 			continue
 		}
 		if text := textOf(v); v[0] == '"' && text != "" && len(text) <= 255 {
-			terms = append(terms, f.Name+" = "+soqlValue(f, v))
+			value, _ := soqlValue(f, v)
+			terms = append(terms, f.Name+" = "+value)
 		}
 		if len(terms) == mayBe {
 			break

@@ -156,7 +156,11 @@ func (c *call) fail(a *answer) *APIError {
 			e.Class = Ambiguous
 		}
 	}
-	if e.Class == Ambiguous {
+	switch {
+	case e.Class != Ambiguous:
+	case !c.write && e.Code == "QUERY_TIMEOUT":
+		e.Class = Retry // the query was too much; the org is there
+	default:
 		e.Class = c.unproved(a.status)
 	}
 	return e

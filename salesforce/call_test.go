@@ -462,7 +462,7 @@ func TestRead_IsNeverAmbiguous(t *testing.T) {
 		"HTML":             {answering(200, "text/html", "<html>"), Retry},
 		"maintenance page": {answering(503, "text/html", "<html>"), PauseOrg},
 		"server fault":     {salesforceSays(500, "UNKNOWN_EXCEPTION", ""), PauseOrg},
-		"query timeout":    {salesforceSays(400, "QUERY_TIMEOUT", ""), PauseOrg},
+		"query timeout":    {salesforceSays(400, "QUERY_TIMEOUT", ""), Retry},
 	} {
 		org := newFakeOrg(t, tt.handle)
 		if _, err := org.client(t).Limits(context.Background()); ClassOf(err) != tt.class {

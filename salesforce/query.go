@@ -20,6 +20,12 @@ var ErrMoreRows = errors.New("the query has more rows than asked for")
 // ErrQueryTooLong is returned for a query that does not fit the URL: ask for fewer values at a time.
 var ErrQueryTooLong = errors.New("the query does not fit a URL")
 
+// MaxQuery is how long a query may be in its URL, see QueryLength.
+const MaxQuery = maxTarget - len("/queryAll?q=")
+
+// QueryLength is how many bytes of a URL a query takes, or a part of one.
+func QueryLength(soql string) int { return len(url.QueryEscape(soql)) }
+
 // Query runs soql and returns at most maxRows rows, and ErrMoreRows with them if there are more: a caller that concludes
 // from a row's absence must not take a part for the whole. includeDeleted also finds rows of the recycle bin
 // (queryAll). Values come into soql by Quote, names from Describe.

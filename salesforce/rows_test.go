@@ -278,6 +278,12 @@ func TestQuery_FollowsPagesWithinBounds(t *testing.T) {
 	if _, err := c.Query(ctx, strings.Repeat("x", maxTarget), false, 1); !errors.Is(err, ErrQueryTooLong) {
 		t.Errorf("Query(long) = %v, want %v", err, ErrQueryTooLong)
 	}
+	for _, includeDeleted := range []bool{false, true} {
+		longest := strings.Repeat("'", MaxQuery/QueryLength("'"))
+		if _, err := c.Query(ctx, longest, includeDeleted, 1); errors.Is(err, ErrQueryTooLong) {
+			t.Errorf("a query of %d bytes does not fit, MaxQuery is %d", QueryLength(longest), MaxQuery)
+		}
+	}
 }
 
 func TestQuery_NextPageStaysAtTheOrg(t *testing.T) {

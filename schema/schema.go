@@ -34,6 +34,7 @@ const (
 	NotInPicklist Reason = "not_in_picklist"
 	WrongType     Reason = "wrong_type"
 	NoExternalID  Reason = "no_external_id"
+	NotFilterable Reason = "not_filterable" // records can't be looked for by the field
 	UnknownParent Reason = "unknown_relationship"
 )
 
@@ -160,8 +161,11 @@ func (w *walk) match() {
 		path, list = "match.any.", m.Any
 	}
 	for _, c := range list {
-		if _, ok := w.Object.Field(c.Field); !ok {
+		switch f, ok := w.Object.Field(c.Field); {
+		case !ok:
 			w.unknown(place{path, c.Field}, c.Field, names(w.Object))
+		case !f.Filterable:
+			w.find(place{path, c.Field}, NotFilterable, f.Name+" can't be compared in a query: it is a long or encrypted text, or one of its kind")
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 const thing = `{"name":"Thing__c","keyPrefix":"a00","createable":true,"updateable":true,"deletable":false,"fields":[
 {"name":"Id","type":"id","idLookup":true,"length":18,"defaultedOnCreate":true},
 {"name":"Name","type":"string","length":10,"createable":true,"updateable":true,"idLookup":true},
-{"name":"Text__c","type":"string","length":5,"createable":true,"updateable":true,"nillable":true},
+{"name":"Text__c","type":"string","length":5,"filterable":true,"createable":true,"updateable":true,"nillable":true},
 {"name":"acme__Text2__c","type":"string","length":5,"createable":true,"updateable":true,"nillable":true},
 {"name":"Rich__c","type":"textarea","length":5,"htmlFormatted":true,"createable":true,"updateable":true,"nillable":true},
 {"name":"Formula__c","type":"double","precision":18,"scale":2,"calculated":true,"nillable":true},
@@ -128,6 +128,7 @@ func TestCheck_FindsWhatTheOrgWouldRefuse(t *testing.T) {
 		{`upsert: {"Tier__c":"x"}`, "fields.Tier__c", schema.NotInPicklist, "Gold"},
 		{`delete: `, "operation", schema.NotAllowed, "delete records of Thing__c"},
 		{`match Txet__c: {}`, "match.all.Txet__c", schema.UnknownField, "did you mean Text__c?"},
+		{`match Rich__c: {}`, "match.all.Rich__c", schema.NotFilterable, "Rich__c can't be compared"},
 	} {
 		t.Run(tt.fields, func(t *testing.T) {
 			found := c.Check(parse(t, tt.fields))

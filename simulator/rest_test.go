@@ -443,6 +443,10 @@ func TestQuery_Refusals(t *testing.T) {
 	} {
 		t.Run(tt.soql, func(t *testing.T) { o.query(tt.soql).refused(400, tt.code, tt.message) })
 	}
+	if err := o.sim.SetSchema([]Object{{Name: "Vault__c", Fields: []Field{{Name: "Secret__c", Type: "encryptedstring"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	o.query("SELECT Id FROM Vault__c WHERE Secret__c = 'x'").refused(400, "INVALID_FIELD", "can not be filtered in a query call")
 }
 
 func TestQuery_Pages(t *testing.T) {

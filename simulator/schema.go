@@ -191,10 +191,10 @@ func (f *field) idLookup() bool {
 
 func (f *field) indexed() bool { return f.live != nil }
 
-// filterable reports whether a query may compare the field: long texts and
-// blobs can't be.
+// filterable reports whether a query may compare the field: long and encrypted
+// texts and blobs can't be.
 func (f *field) filterable() bool {
-	return f.kind != kindBlob && (f.kind != kindText || f.Length <= 255)
+	return f.kind != kindBlob && f.Type != "encryptedstring" && (f.kind != kindText || f.Length <= 255)
 }
 
 // rule is a Rule made ready for use.

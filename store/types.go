@@ -235,7 +235,7 @@ type Outcome struct {
 
 	Delay    time.Duration // Again: backoff; 0 is due at once
 	Charge   bool          // Again: counts as an attempt
-	MaxBatch int           // Again: largest batch it may travel in; 0 keeps the bound it had, -1 lifts it
+	MaxBatch int           // Again, Reroute: largest batch it may travel in; 0 keeps the bound it had, -1 lifts it
 	RESTOnly bool          // Again: a job can't carry it
 	Sent     bool          // the org may have seen it; kept with the event, whatever the verdict
 	SentKey  string        // with Sent: what makes that sending recognisable, as a field that carried the key

@@ -109,8 +109,33 @@ var calls = []mutant{
 	},
 	{
 		guard: "and a match is not asked again for what may have been sent", does: "a restored event is looked for anew",
-		edits: []edit{{"dispatcher/match.go", "if r.Sent {\n\t\t\tp :=", "if r.Sent && r.Key == \"\" {\n\t\t\tp :="}},
+		edits: []edit{{"dispatcher/lookup.go", "case s.Sent:", "case s.Sent && s.Key == \"\":"}},
 		test:  "dispatcher TestRestored_AMatchIsNotAskedAgain",
+	},
+	{
+		guard: "rows that are not all prove no absence", does: "who has none among them is told that there is none",
+		edits: []edit{{"dispatcher/lookup.go", "whole := !more && len(rows) < rowsOfQuery", "whole := !more || more"}},
+		test:  "dispatcher TestMatch_ManyShareAValue",
+	},
+	{
+		guard: "a row that several may have asked for is nobody's until each has asked alone", does: "it is the first one's",
+		edits: []edit{{"dispatcher/lookup.go", "case len(meant) > 1:", "case len(meant) > 1 && id == \"\":"}},
+		test:  "dispatcher TestLookFor_AsOneByOne",
+	},
+	{
+		guard: "a row that nobody can have asked for shows that the org compares otherwise", does: "it is overlooked",
+		edits: []edit{{"dispatcher/lookup.go", "case len(meant) == 0 || id == \"\":\n\t\t\treturn nil, false", "case len(meant) == 0 || id == \"\":\n\t\t\tcontinue"}},
+		test:  "dispatcher TestLookFor_AnOrgThatComparesOtherwise",
+	},
+	{
+		guard: "accents, widths and ligatures are the org's matter", does: "they are left out of the comparison",
+		edits: []edit{{"dispatcher/mark.go", "b = append(b, gap)", "continue"}},
+		test:  "dispatcher TestAttribute_WhateverTheOrgTakesForEqual",
+	},
+	{
+		guard: "a match that the org refuses fails alone", does: "with all that were asked for by one query",
+		edits: []edit{{"dispatcher/lookup.go", "return halves(group), nil // until what it is about is alone", "for _, s := range group {\n\t\t\tb.settled = append(b.settled, b.fail(s.record, problemOf(err)))\n\t\t}\n\t\treturn nil, nil"}},
+		test:  "dispatcher TestMatch_PoisonFailsAlone",
 	},
 	{
 		guard: "an outcome is recorded once", does: "a repeated call records it again",

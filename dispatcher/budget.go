@@ -343,6 +343,12 @@ func (b *budget) allowance(most time.Duration) funds {
 	return f
 }
 
+// affords reports whether another call may be begun, beside all that are set aside.
+func (b *budget) affords() bool {
+	f := b.allowance(0)
+	return f.allows(1)
+}
+
 // secondsFor is how long it takes for n calls to come at a rate, a day at most.
 func secondsFor(n, perSecond float64) time.Duration {
 	return time.Duration(min(n/max(perSecond, 1e-9), windowSpan.Seconds()) * float64(time.Second))

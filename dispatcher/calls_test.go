@@ -19,17 +19,19 @@ func TestCalls_PerThousandRecords(t *testing.T) {
 	}
 	short := simulator.Config{JobDelay: 5 * time.Second, APILimit: 10_000}
 	for _, tt := range []struct {
-		way  string
-		cfg  dispatcher.Config
-		org  simulator.Config
-		of   func(int) string
-		used int64 // calls of the day, made by others before
-		most map[int]float64
+		way    string
+		cfg    dispatcher.Config
+		org    simulator.Config
+		of     func(int) string
+		people bool  // are at the org whom the events mean
+		used   int64 // calls of the day, made by others before
+		most   map[int]float64
 	}{
 		{way: "REST", cfg: jobs(1_000_000), of: upsertContact, most: map[int]float64{200: 15, 1000: 7, 5000: 5.4, 20_000: 5.1}},
 		{way: "jobs of 1,000", cfg: jobs(1000), of: upsertContact, most: map[int]float64{1000: 12, 5000: 9, 20_000: 8}},
 		{way: "jobs of 10,000", cfg: dispatcher.Config{Bulk: dispatcher.Bulk{MaxRecords: 10_000}}, of: upsertContact, most: map[int]float64{1000: 12, 5000: 2.5, 20_000: 1.5}},
 		{way: "creates by jobs of 1,000", cfg: jobs(1000), of: createContact, most: map[int]float64{200: 55, 1000: 12, 5000: 9, 20_000: 8}},
+		{way: "match by e-mail, then REST", cfg: jobs(1_000_000), of: matchContact, people: true, most: map[int]float64{200: 20, 1000: 11, 5000: 9.5}},
 		{way: "half of the calls are used", org: short, of: upsertContact, used: 6000, most: map[int]float64{200: 15, 1000: 7, 5000: 5.4, 20_000: 5.1}},
 		{way: "the same, jobs up to 10,000", cfg: dispatcher.Config{Bulk: dispatcher.Bulk{MaxRecords: 10_000}}, org: short, of: upsertContact, used: 6000, most: map[int]float64{200: 15, 1000: 7, 5000: 2.5, 20_000: 1.5}},
 	} {
@@ -46,6 +48,9 @@ func TestCalls_PerThousandRecords(t *testing.T) {
 					}
 					r, _ := newBubbleRig(t, tt.cfg, org)
 					r.others(tt.used)
+					if tt.people {
+						r.people(backlog, person)
+					}
 					before := r.sim.Calls().Used
 					r.fill(backlog, tt.of)
 					r.start()
@@ -61,6 +66,11 @@ func TestCalls_PerThousandRecords(t *testing.T) {
 			})
 		}
 	}
+}
+
+// matchContact is an update of whoever has an address.
+func matchContact(i int) string {
+	return matching("update", fmt.Sprintf("m-%04d", i), fmt.Sprintf(`{"all":{"Email":"person.%04d@example.com"}}`, i))
 }
 
 // others has somebody else in the org make calls.

@@ -16,10 +16,9 @@ import (
 )
 
 // runQuery finds the records of events that name theirs by a match, of many with
-// one query. What it
-// finds is stored before any write: a resend must not ask again, since the
-// first write may have changed the answer. What counts as sent without a record
-// that was stored (of a restored store, or at another org) is in doubt therefore.
+// one query. What it finds is stored before any write: a resend must not ask again,
+// since the first write may have changed the answer. What counts as sent without a
+// record that was stored (of a restored store, or at another org) is in doubt therefore.
 func (d *Dispatcher) runQuery(ctx context.Context, a store.Attempt, claimed []store.Claimed) error {
 	cfg := d.config()
 	b := &batch{Attempt: a, judge: judge{cfg: cfg, route: a.Route, object: cfg.object(a.Route.Object), idempotent: true, size: 1}}
@@ -36,7 +35,7 @@ func (d *Dispatcher) runQuery(ctx context.Context, a store.Attempt, claimed []st
 // not asked for goes back. An error is the org's.
 func (d *Dispatcher) lookFor(ctx context.Context, b *batch, claimed []store.Claimed) error {
 	groups, err := d.seekers(ctx, b, claimed)
-	for queries := 0; err == nil && len(groups) > 0 && queries < queriesOfAttempt; queries++ {
+	for queries := 0; err == nil && len(groups) > 0 && d.mayAsk(queries); queries++ {
 		var rest [][]seeker
 		if rest, err = d.seek(ctx, b, groups[0]); err == nil {
 			groups = append(rest, groups[1:]...)
@@ -49,6 +48,12 @@ func (d *Dispatcher) lookFor(ctx context.Context, b *batch, claimed []store.Clai
 		b.settled = append(b.settled, o)
 	}
 	return err
+}
+
+// mayAsk reports whether an attempt that has made so many queries may make another.
+// The first was paid for when it began.
+func (d *Dispatcher) mayAsk(queries int) bool {
+	return queries == 0 || queries < queriesOfAttempt && d.budget.affords()
 }
 
 // seekAlone looks for one event's record. An error is the org's, never the event's.

@@ -102,6 +102,9 @@ type action struct {
 // of 25 characters fit one query.
 const queryRecords = 500
 
+// queryCalls is how many queries it mostly makes when it is full.
+const queryCalls = 2
+
 // plan says what to start now, and after what time to look again for those who
 // wait for company (negative: nobody does).
 //
@@ -249,7 +252,10 @@ func (c *Config) either(r waiting, s situation) wish {
 // records that it carries. It grows as they wait, so that every route gets its turn.
 func (c *Config) worth(r waiting, jobCost int64) float64 {
 	records, calls := min(r.Ready, c.REST.MaxRecords), int64(1)
-	if r.ways.job && (!r.ways.rest || c.savesCalls(r.Ready, jobCost)) {
+	switch {
+	case r.ways.query:
+		records, calls = min(r.Ready, queryRecords), queryCalls
+	case r.ways.job && (!r.ways.rest || c.savesCalls(r.Ready, jobCost)):
 		records, calls = min(r.Ready, c.Bulk.MaxRecords), jobCost
 	}
 	return float64(records) * r.Oldest.Seconds() / float64(calls)

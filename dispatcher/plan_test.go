@@ -92,7 +92,7 @@ func TestPlan(t *testing.T) {
 		{"no slot, no attempt", situation{routes: []waiting{row(5, 0, restOnly)}}, "", -1},
 		{"an object is described first", situation{routes: []waiting{row(5, 0, ways{unknown: true})}, rest: 1}, "d", -1},
 		{"matches are looked for", situation{routes: []waiting{row(501, 0, ways{query: true})}, rest: 4}, "qq", -1},
-		{"in company when the budget is short", situation{routes: []waiting{row(501, time.Second, ways{query: true})}, rest: 4, linger: 10 * time.Second}, "q", 9 * time.Second},
+		{"in company when the budget is short", situation{routes: []waiting{row(501, time.Second, ways{query: true})}, rest: 4, funds: short}, "q", 9 * time.Second},
 		{"nothing waits", situation{routes: []waiting{row(0, 0, both)}, rest: 4, job: 4}, "", -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

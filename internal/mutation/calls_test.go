@@ -219,8 +219,48 @@ var calls = []mutant{
 	},
 	{
 		guard: "absence is believed after the late window", does: "it is believed at the second look",
-		edits: []edit{{"dispatcher/verify.go", "return began.Sub(since) >= v.config().REST.LateWindow && ", "return began.After(since) && "}},
+		edits: []edit{{"dispatcher/verify.go", "return age >= late && ", "return age > 0 && "}},
 		test:  "dispatcher TestVerifier_BelievesAbsenceLateAndNotTooLate",
+	},
+	{
+		guard: "an attempt's calls are set aside before it begins", does: "they are not",
+		edits: []edit{{"dispatcher/budget.go", "	b.promised += cost\n", "	b.promised += 0 * cost\n"}},
+		test:  "dispatcher TestBudget_CallsAreSetAside",
+	},
+	{
+		guard: "no attempt is begun without its calls", does: "a job needs a call that is left, not all of them",
+		edits: []edit{{"dispatcher/budget.go", "f.tokens >= 1 && f.left >= cost", "f.tokens >= 1 && f.left >= 1 || cost < 0"}},
+		test:  "dispatcher TestPlan",
+	},
+	{
+		guard: "calls are begun no faster than can be kept up", does: "all that are left may be begun",
+		edits: []edit{{"dispatcher/budget.go", "b.tokens-float64(b.promised)", "float64(f.left)"}},
+		test:  "dispatcher TestBudget_HalfAtOnceTheRestIsSpread",
+	},
+	{
+		guard: "a burst does not come back a day later", does: "what is left is divided by a day",
+		edits: []edit{{"dispatcher/window.go", "rate = min(rate, have/(float64(i)*windowStep.Seconds()))", "rate = have / windowSpan.Seconds()"}},
+		test:  "dispatcher TestWindow_KeepsUp",
+	},
+	{
+		guard: "calls come back a day after they were made", does: "they come back a step before",
+		edits: []edit{{"dispatcher/window.go", "windowSteps = int64(windowSpan/windowStep) + 1", "windowSteps = int64(windowSpan/windowStep) - 1"}},
+		test:  "dispatcher TestWindow_HoldsWhatTheOrgCounts",
+	},
+	{
+		guard: "no job is made of the batches that are kept for others", does: "it is",
+		edits: []edit{{"dispatcher/budget.go", "b.batches.Left() <= 0", "b.batches.Left() <= -b.batches.Reserve"}},
+		test:  "dispatcher TestBudget_OutOfBatches",
+	},
+	{
+		guard: "jobs wait at the start until the org has said its limits", does: "they do not",
+		edits: []edit{{"dispatcher/plan.go", "!s.noJobs && !s.notYet && ", "!s.noJobs && "}},
+		test:  "dispatcher TestPlan",
+	},
+	{
+		guard: "an org without a batch for a job is not taken for one that is away", does: "it opens the breaker",
+		edits: []edit{{"dispatcher/loop.go", "		d.breaker.report(a, nil) // REST can go on\n", "		d.breaker.report(a, err)\n"}},
+		test:  "dispatcher TestBudget_BatchesThatTheOrgRefuses",
 	},
 	{
 		guard: "and while a deleted record can be seen", does: "it is believed for ever",

@@ -51,8 +51,9 @@ type BreakerStatus struct {
 type access int
 
 const (
-	reading access = iota // polls, results, queries
-	writing               // everything that sends records on their way
+	reading   access = iota // polls, results, queries
+	writing                 // everything that sends records on their way
+	beginning               // of an attempt: without calls for more, what is under way goes on
 )
 
 const (
@@ -135,7 +136,7 @@ func (b *breaker) open(a access) bool {
 	switch b.condition {
 	case "":
 	case ReasonOperator:
-		if a == writing {
+		if a != reading {
 			return false
 		}
 	default:
@@ -147,7 +148,7 @@ func (b *breaker) open(a access) bool {
 	case BreakerHalfOpen:
 		return !b.trial
 	default:
-		return b.fault.Reason == ReasonBudget && a == reading
+		return b.fault.Reason == ReasonBudget && a != beginning
 	}
 }
 

@@ -169,12 +169,12 @@ func TestBreaker_Conditions(t *testing.T) {
 		{ReasonOperator, true, false}, {ReasonRestored, false, false}, {ReasonOrgChanged, false, false}, {ReasonNotConfigured, false, false}, {"", true, true},
 	} {
 		b.setCondition(tt.reason)
-		if b.allows(reading) != tt.read || b.allows(writing) != tt.write {
+		if b.allows(reading) != tt.read || b.allows(writing) != tt.write || b.allows(beginning) != tt.write {
 			t.Errorf("%s: reading %v, writing %v", tt.reason, b.allows(reading), b.allows(writing))
 		}
 	}
 	b.over("all used up", 0)
-	if !b.allows(reading) || b.allows(writing) || b.status().Reason != ReasonBudget {
+	if !b.allows(reading) || !b.allows(writing) || b.allows(beginning) || b.status().Reason != ReasonBudget {
 		t.Errorf("budget: %+v", b.status())
 	}
 }

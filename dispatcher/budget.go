@@ -96,11 +96,16 @@ const (
 	looksWeight  = 1.0 / 8
 	// atOnce is the part of what is left that may be spent faster than can be kept up.
 	atOnce = 1.0 / 2
-	// probeBudget is the longest time between two looks whether calls have come back;
-	// each look costs one.
-	probeBudget = time.Hour
-	// What is kept back when calls are spread: those of some jobs, or a part of the share.
-	marginJobs, marginPart = 4, 50
+	// probeSoon is the longest time between two looks whether calls have come back, each
+	// of which costs one; probeLate is the same where it is known when they do: the org
+	// may have got more.
+	probeSoon = time.Hour
+	probeLate = 6 * time.Hour
+	// What is kept back when calls are spread: those of some jobs, or a part of the
+	// share, and never more than another part of it.
+	marginJobs, marginPart, marginMost = 4, 50, 10
+	// owedJobs are the jobs whose calls are owed at most before others are begun.
+	owedJobs = 2
 	// jobLingerMost is how long at most a job waits for company.
 	jobLingerMost = time.Hour
 	// askWithin is how long after the start jobs wait for the org to say its limits: of
@@ -183,9 +188,11 @@ func (b *budget) outOfBatches() bool {
 	return fresh
 }
 
-// hasNoBatch reports whether there is none for a job; the lock is held.
+// hasNoBatch reports whether there is none for a job. What the org said a day ago
+// tells nothing of it. The lock is held.
 func (b *budget) hasNoBatch() bool {
-	return b.now().Before(b.outUntil) || b.batches.Max > 0 && b.batches.Left() <= 0
+	now := b.now()
+	return now.Before(b.outUntil) || b.batches.Max > 0 && b.batches.Left() <= 0 && now.Sub(b.batches.At) < windowSpan
 }
 
 // wantsLimits reports whether it is worth a call to ask for the org's limits.
@@ -246,7 +253,11 @@ func (b *budget) exhausted() (message string, wait time.Duration) {
 	if back := b.window.back(missing); !back.IsZero() {
 		message += "; enough have come back by " + back.UTC().Format("2006-01-02 15:04") + " UTC"
 	}
-	return message, min(max(0, b.window.back(missing).Sub(b.now())), probeBudget)
+	most := probeLate
+	if b.window.before > 0 {
+		most = probeSoon // nobody knows when those come back
+	}
+	return message, min(max(0, b.window.back(missing).Sub(b.now())), most)
 }
 
 // jobCost is how many calls a job takes; the lock is held.
@@ -269,7 +280,9 @@ func (b *budget) left() int64 {
 // pace is how many calls a second can be kept up. A little is kept back, so that
 // sending slows down rather than stops; the lock is held.
 func (b *budget) pace() float64 {
-	return b.window.keepsUp(b.left()-max(marginJobs*b.jobCost(), b.calls.share()/marginPart), b.now())
+	share := b.calls.share()
+	margin := min(max(marginJobs*b.jobCost(), share/marginPart), share/marginMost)
+	return b.window.keepsUp(b.left()-margin, b.now())
 }
 
 // mostTokens is how many calls may be begun at once; the lock is held.
@@ -290,7 +303,9 @@ func (b *budget) refill() {
 	if b.filled.IsZero() {
 		b.tokens = most
 	} else {
-		b.tokens = min(most, b.tokens+now.Sub(b.filled).Seconds()*b.pace())
+		// What is spent without having been begun here (looks, probes) is owed to a bound only.
+		owed := -float64(owedJobs * b.jobCost())
+		b.tokens = min(most, max(b.tokens, owed)+now.Sub(b.filled).Seconds()*b.pace())
 	}
 	b.filled = now
 }

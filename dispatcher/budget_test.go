@@ -107,7 +107,7 @@ func TestBudget_CallsAreSetAside(t *testing.T) {
 		t.Error("with a job's calls left the budget is exhausted")
 	}
 	s.says(101-cost, 200)
-	if message, wait := s.exhausted(); !strings.Contains(message, "100 are kept for others") || !strings.Contains(message, "back by 2023-11-15 22:13 UTC") || wait != probeBudget {
+	if message, wait := s.exhausted(); !strings.Contains(message, "100 are kept for others") || !strings.Contains(message, "back by 2023-11-15 22:13 UTC") || wait != probeSoon {
 		t.Errorf("with fewer: %q, look again in %v", message, wait)
 	}
 	s.at = s.at.Add(windowSpan - time.Minute)
@@ -159,7 +159,11 @@ func TestBudget_Batches(t *testing.T) {
 	if s.batch(); !s.allowance(0).noJobs {
 		t.Error("jobs are made of the batches that are kept for others")
 	}
-	s.at = s.at.Add(limitsSoon)
+	kept := s.at
+	if s.at = s.at.Add(windowSpan); s.allowance(0).noJobs {
+		t.Error("no job is made by the word of a day ago")
+	}
+	s.at = kept.Add(limitsSoon)
 	if !s.wantsLimits() {
 		t.Error("nobody asks whether batches have come back")
 	}
@@ -212,6 +216,26 @@ func TestWindow_PaceAndProjection(t *testing.T) {
 	if got, want := w.back(1), start.Add(24*time.Hour); !got.After(want) || got.After(want.Add(2*time.Hour)) {
 		t.Errorf("turns at %v, want at some time after %v", got, want)
 	}
+}
+
+// TestWindow_CallsComeBackAfterADay: not before, and a step later at the latest.
+func TestWindow_CallsComeBackAfterADay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var w window
+		first := time.Unix(1_700_000_000, 0)
+		w.look(first, 0)
+		made := first.Add(time.Duration(rapid.IntRange(1, 3600).Draw(t, "seconds")) * time.Second)
+		w.look(made, 7)
+		if w.roll(made.Add(windowSpan - time.Second)); w.total != 7 {
+			t.Fatalf("%d calls are counted within a day of theirs, want 7", w.total)
+		}
+		if back := w.back(7); back.Sub(made) < windowSpan || back.Sub(made) > windowSpan+windowStep {
+			t.Fatalf("they come back after %v", back.Sub(made))
+		}
+		if w.roll(w.back(7)); w.total != 0 {
+			t.Fatalf("%d calls are counted when they are back", w.total)
+		}
+	})
 }
 
 // TestWindow_KeepsUp: whoever makes calls at the pace that it tells is at no time of

@@ -2,6 +2,7 @@ package dispatcher_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,6 +164,34 @@ func TestBudget_ReserveHoldsUnderLoad(t *testing.T) {
 	})
 }
 
+// TestBudget_WhatIsUnderWayIsBroughtToItsEnd: others use up what is left while one
+// job runs and the next waits for its turn to be closed.
+func TestBudget_WhatIsUnderWayIsBroughtToItsEnd(t *testing.T) {
+	const rows = 100
+	synctest.Test(t, func(t *testing.T) {
+		cfg := dispatcher.Config{Bulk: dispatcher.Bulk{MinRecords: rows, MaxRecords: rows, MaxJobs: 1}, Budget: dispatcher.Budgeting{Reserve: 0.5}}
+		r, _ := newBubbleRig(t, cfg, simulator.Config{JobDelay: time.Minute, APILimit: 100})
+		r.put(many(5*rows, createContact)...)
+		r.start()
+		for r.sim.Calls().Calls["job.upload"] < 2 {
+			time.Sleep(time.Second)
+		}
+		r.others(50 - r.sim.Calls().Used)
+		time.Sleep(time.Hour)
+		if s := r.d.Breaker(); s.Reason != dispatcher.ReasonBudget {
+			t.Errorf("breaker %+v, want it open for the budget", s)
+		}
+		if c := r.counts(); c.Of(store.Delivered) != 2*rows || c.Of(store.Inflight) != 0 {
+			t.Errorf("an hour later: %v, want both jobs ended and no other begun", c)
+		}
+		if n := r.sim.Calls().Calls["job.create"]; n != 2 {
+			t.Errorf("%d jobs were made, want 2", n)
+		}
+		r.finishes(5*rows, 48*time.Hour)
+		r.oracle()
+	})
+}
+
 // spent is how many calls the org has counted since its beginning.
 func (r *rig) spent() (n int64) {
 	for kind, k := range r.sim.Calls().Calls {
@@ -217,6 +246,9 @@ func TestBudget_BatchesThatTheOrgRefuses(t *testing.T) {
 			t.Errorf("after a minute: %v, breaker %v", c, r.d.Breaker())
 		}
 		r.finishes(3*rows, time.Hour)
+		if strings.Contains(r.log.String(), "sending is paused") {
+			t.Error("sending was paused")
+		}
 		for _, x := range r.list() {
 			if x.Attempts > 1 {
 				t.Errorf("%s was charged %d attempts", x.Key, x.Attempts)

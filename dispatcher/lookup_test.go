@@ -471,6 +471,10 @@ func (o *oddOrg) Describe(context.Context, string) (*salesforce.Object, error) {
 
 func (o *oddOrg) Usage() (salesforce.Usage, bool) { return salesforce.Usage{}, false }
 
+func (o *oddOrg) Batches() (salesforce.Usage, bool) { return salesforce.Usage{}, false }
+
+func (o *oddOrg) Calls() map[salesforce.CallKind]int64 { return nil }
+
 func (o *oddOrg) Query(_ context.Context, soql string, _ bool, _ int) ([]salesforce.Record, error) {
 	if !strings.Contains(soql, "a1@example.com") {
 		return nil, nil

@@ -145,7 +145,7 @@ func (d *Dispatcher) look(ctx context.Context, stop func(error)) (time.Duration,
 		}
 		return wake, nil
 	}
-	if !d.breaker.allows(writing) || d.full() {
+	if !d.breaker.allows(beginning) || d.full() {
 		return wake, nil
 	}
 	flushes := d.flushes.Load() // before the look: what a later one is meant for may not be in it

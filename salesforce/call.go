@@ -221,7 +221,7 @@ func replay(a *answer) *http.Response {
 
 // observe takes from each answer what it says beside its body.
 func (c *Client) observe(h http.Header) {
-	if used, limit, ok := parseLimitInfo(h.Values("Sforce-Limit-Info")); ok {
+	if used, limit, ok := parseLimitInfo(h.Values(limitInfo)); ok {
 		c.usage.Store(&Usage{Used: used, Max: limit, At: time.Now()})
 	}
 	for _, w := range h.Values("Warning") {

@@ -67,6 +67,9 @@ func (c *Client) listVersions(ctx context.Context, instance string) ([]apiVersio
 	return list, nil
 }
 
+// limitInfo is the header in which answers tell of the calls that are used; it is newer than the figures of limits.
+const limitInfo = "Sforce-Limit-Info"
+
 // Limit is one of the org's limits. Remaining may be negative where overage is allowed.
 type Limit struct{ Max, Remaining int64 }
 
@@ -85,9 +88,9 @@ func (c *Client) Limits(ctx context.Context) (map[string]Limit, error) {
 	if l := limits["DailyBulkApiBatches"]; l.Max > 0 {
 		c.batches.Store(&Usage{Used: l.Max - l.Remaining, Max: l.Max, At: time.Now()})
 	}
-	if l := limits["DailyApiRequests"]; l.Max > 0 {
-		// Of an org whose answers don't say it in their headers.
-		c.usage.CompareAndSwap(nil, &Usage{Used: l.Max - l.Remaining, Max: l.Max, At: time.Now()})
+	_, _, told := parseLimitInfo(a.header.Values(limitInfo))
+	if l := limits["DailyApiRequests"]; l.Max > 0 && !told {
+		c.usage.Store(&Usage{Used: l.Max - l.Remaining, Max: l.Max, At: time.Now()})
 	}
 	return limits, nil
 }

@@ -52,6 +52,7 @@ var means = map[Reason]string{
 	NotInPicklist: "the picklist is restricted, and the value is not one of its values",
 	WrongType:     "a boolean, list, object or text where the field takes none",
 	NoExternalID:  "the field is no external id, so that it can't name records",
+	NotFilterable: "a match can't use this field: the org lets no query compare it",
 	UnknownParent: "the object has no parent relationship of this name",
 }
 

@@ -239,13 +239,13 @@ var calls = []mutant{
 	},
 	{
 		guard: "a burst does not come back a day later", does: "what is left is divided by a day",
-		edits: []edit{{"dispatcher/window.go", "rate = min(rate, have/(float64(i)*windowStep.Seconds()))", "rate = have / windowSpan.Seconds()"}},
+		edits: []edit{{"dispatcher/window.go", "rate = min(rate, have/(float64(i)*windowStep.Seconds()))", "rate = have / (windowSpan.Seconds() + 0*float64(i))"}},
 		test:  "dispatcher TestWindow_KeepsUp",
 	},
 	{
 		guard: "calls come back a day after they were made", does: "they come back a step before",
 		edits: []edit{{"dispatcher/window.go", "windowSteps = int64(windowSpan/windowStep) + 1", "windowSteps = int64(windowSpan/windowStep) - 1"}},
-		test:  "dispatcher TestWindow_HoldsWhatTheOrgCounts",
+		test:  "dispatcher TestWindow_CallsComeBackAfterADay",
 	},
 	{
 		guard: "no job is made of the batches that are kept for others", does: "it is",

@@ -54,7 +54,7 @@ type Auth struct {
 	// `client_credentials` needs `client_id` and a client secret; `refresh_token` needs
 	// `client_id` and a refresh token, and a client secret where the app demands it.
 	Flow string `yaml:"flow" oneof:"jwt client_credentials refresh_token"`
-	// The consumer key of the connected app.
+	// The consumer key of the external client app, or connected app.
 	ClientID string `yaml:"client_id"`
 	// The user whom the flow `jwt` logs in.
 	Username string `yaml:"username"`
@@ -65,7 +65,7 @@ type Auth struct {
 	PrivateKey Secret `yaml:"private_key"`
 	// The file that holds `private_key`.
 	PrivateKeyFile string `yaml:"private_key_file"`
-	// The consumer secret of the connected app.
+	// The consumer secret of the external client app, or connected app.
 	ClientSecret Secret `yaml:"client_secret"`
 	// The file that holds `client_secret`.
 	ClientSecretFile string `yaml:"client_secret_file"`

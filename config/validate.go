@@ -52,7 +52,7 @@ func (d *decoder) validateSalesforce(s *Salesforce) {
 	if d.wrong["salesforce.auth.flow"] {
 		return
 	}
-	needs("client_id", a.ClientID == "", "give the consumer key of the connected app")
+	needs("client_id", a.ClientID == "", "give the consumer key of the external client app, or connected app")
 	switch a.Flow {
 	case "jwt":
 		needs("username", a.Username == "", "give the user to log in")

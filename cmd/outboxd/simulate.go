@@ -44,6 +44,9 @@ func (c *cli) simulate() *cobra.Command {
 	f.StringVar(&cfg.ClientSecret, "client-secret", simulator.DefaultClientSecret, "the app's `secret`")
 	f.StringVar(&cfg.Username, "username", "", "the only `user` that a JWT may name")
 	f.StringVar(&publicKey, "public-key", "", "PEM `file` to verify JWTs with")
+	f.Int64Var(&cfg.APILimit, "api-limit", simulator.DefaultAPILimit, "API `calls` of the org in 24 hours")
+	f.Int64Var(&cfg.BatchLimit, "batch-limit", simulator.DefaultBatchLimit, "bulk `batches` of the org in 24 hours")
+	f.DurationVar(&cfg.JobDelay, "job-time", 0, "how `long` a job takes")
 	f.BoolVar(&verbose, "verbose", false, "log every request on stderr")
 	return cmd
 }

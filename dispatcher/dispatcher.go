@@ -53,6 +53,7 @@ type Dispatcher struct {
 	warned   map[string]bool
 	glances  map[string]glance    // describes that went wrong, by object
 	asked    map[string]*question // the last one of each object
+	renewals map[string]renewal
 }
 
 // learned is what a describe said about a route, for a while.
@@ -76,17 +77,18 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 	c := cfg.defaulted()
 	d := &Dispatcher{
 		outbox: outbox, org: org, log: log, began: time.Now(),
-		breaker: newBreaker(c.Retry.Initial, c.Retry.Max, time.Now),
-		budget:  newBudget(c.Budget.Reserve, c.REST.Concurrency, time.Now),
-		poke:    make(chan struct{}, 1),
-		wanted:  make(chan *question, maxWanted),
-		running: make(map[store.Route]int),
-		served:  make(map[store.Route]uint64),
-		traits:  make(map[store.Route]learned),
-		small:   make(map[store.Route]time.Time),
-		warned:  make(map[string]bool),
-		glances: make(map[string]glance),
-		asked:   make(map[string]*question),
+		breaker:  newBreaker(c.Retry.Initial, c.Retry.Max, time.Now),
+		budget:   newBudget(c.Budget.Reserve, c.REST.Concurrency, time.Now),
+		poke:     make(chan struct{}, 1),
+		wanted:   make(chan *question, maxWanted),
+		running:  make(map[store.Route]int),
+		served:   make(map[store.Route]uint64),
+		traits:   make(map[store.Route]learned),
+		small:    make(map[store.Route]time.Time),
+		warned:   make(map[string]bool),
+		glances:  make(map[string]glance),
+		asked:    make(map[string]*question),
+		renewals: make(map[string]renewal),
 	}
 	d.cfg.Store(c)
 	d.metrics = newMetrics()

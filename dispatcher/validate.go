@@ -358,11 +358,43 @@ func (d *Dispatcher) tellFindings(b *batch, outcomes []store.Outcome) {
 	}
 }
 
-// renew has an object described again, if it was.
+// renewLate is the longest time between two descriptions that answers ask for.
+const renewLate = time.Hour
+
+// renewal is when an object is worth another description.
+type renewal struct {
+	object *salesforce.Object // the description that an answer contradicted
+	wait   time.Duration      // until the next
+	next   time.Time
+}
+
+// renew has an object described again, if it was. Of an org whose automation fills what an event leaves out, each
+// answer contradicts the same description: while it stays the same it is asked for more and more seldom.
 func (d *Dispatcher) renew(object string) {
-	if o, _, _ := d.org.Described(object); o != nil {
+	o, _, _ := d.org.Described(object)
+	if o != nil && d.worthRenewing(strings.ToLower(object), o) {
 		d.want(object, 0)
 	}
+}
+
+func (d *Dispatcher) worthRenewing(name string, o *salesforce.Object) bool {
+	const plenty = 1000
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	last := d.renewals[name]
+	wait := believed
+	if last.object == o {
+		if now.Before(last.next) {
+			return false
+		}
+		wait = min(2*last.wait, renewLate)
+	}
+	if len(d.renewals) >= plenty {
+		clear(d.renewals)
+	}
+	d.renewals[name] = renewal{o, wait, now.Add(wait)}
+	return true
 }
 
 // contradicts reports whether the org took what has findings, or blames the schema for what has none.

@@ -79,8 +79,8 @@ type Budget struct {
 	// absent if that is not within a day.
 	ExhaustedAt Time `json:"exhausted_at,omitzero"`
 	// PacePerHour is how many calls an hour can be kept up; absent while they need
-	// not be saved.
-	PacePerHour float64 `json:"pace_per_hour,omitempty"`
+	// not be saved. At 0 none are begun until some come back.
+	PacePerHour *float64 `json:"pace_per_hour,omitempty"`
 	// CallsPer1000 is what 1,000 records have cost since the start, by rest, bulk and query.
 	CallsPer1000 map[string]float64 `json:"calls_per_1000,omitempty"`
 	// BulkBatches are those of bulk jobs; absent if the org does not tell.

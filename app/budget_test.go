@@ -27,7 +27,7 @@ func TestBudget_StatusAndMetricsTellWhatTheOrgCounts(t *testing.T) {
 		return err == nil && b != nil && b.Used == sim.Calls().Used && b.BulkBatches != nil
 	})
 	calls := sim.Calls()
-	if b.Max != calls.Max || b.Reserve != calls.Max/5 || b.Left != b.Max-b.Reserve-b.Used || b.PacePerHour != 0 {
+	if b.Max != calls.Max || b.Reserve != calls.Max/5 || b.Left != b.Max-b.Reserve-b.Used || b.PacePerHour != nil {
 		t.Errorf("%+v, the org says %+v", b, calls)
 	}
 	if in := time.Until(b.WindowTurnsAt.Time); in < 23*time.Hour || in > 25*time.Hour {

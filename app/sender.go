@@ -68,7 +68,11 @@ func (s sender) Budget() *api.Budget {
 	}
 	shown := &api.Budget{
 		Allowance: allowance(b.Allowance), WindowTurnsAt: api.Time{Time: b.Turns}, ExhaustedAt: api.Time{Time: b.Exhausted},
-		PacePerHour: tenths(b.Pace), CallsPer1000: make(map[string]float64),
+		CallsPer1000: make(map[string]float64),
+	}
+	if b.Saved {
+		pace := tenths(b.Pace)
+		shown.PacePerHour = &pace
 	}
 	if b.Batches.Max > 0 {
 		batches := allowance(b.Batches)

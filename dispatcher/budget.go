@@ -55,8 +55,9 @@ type Budget struct {
 	// Exhausted is when only the reserve will be left, at the pace of the last hour;
 	// zero if that is not within a day.
 	Exhausted time.Time
-	// Pace is how many calls an hour can be kept up; 0 while they need not be saved.
-	Pace float64
+	// Saved says that calls are to be saved, Pace how many an hour can be kept up then.
+	Saved bool
+	Pace  float64
 }
 
 // budget follows what the org says about the use of its API, and how many calls
@@ -75,8 +76,8 @@ type budget struct {
 	madeSince int       // jobs made since
 	promised  int64     // calls set aside for attempts under way
 	made      int64     // calls made since New
-	tokens    float64   // calls that may be begun while they are spread
-	filled    time.Time // when tokens were counted; zero: calls are not spread
+	tokens    float64   // calls that may be begun
+	filled    time.Time // when tokens were counted; zero: the org has not said anything yet
 	looks     float64   // that a job takes on average
 
 	slots    int // calls at a time, at most the configured number
@@ -224,7 +225,7 @@ func (b *budget) current() (Budget, bool) {
 		return Budget{}, false
 	}
 	x := Budget{Allowance: b.calls, Batches: b.batches, Turns: b.window.back(1), Exhausted: b.window.reaches(b.calls.share(), b.now())}
-	if b.saves() {
+	if x.Saved = b.saves(); x.Saved {
 		x.Pace = b.pace() * time.Hour.Seconds()
 	}
 	if x.Batches.Max <= 0 {

@@ -231,7 +231,7 @@ func TestMetrics_HaveNoKeysAndBoundedSources(t *testing.T) {
 	r.dispatch.mu.Lock()
 	r.dispatch.budget = &api.Budget{
 		Allowance: api.Allowance{Used: 12, Max: 100, Reserve: 20, Left: 68}, WindowTurnsAt: api.Time{Time: time.Unix(1000, 0)},
-		ExhaustedAt: api.Time{Time: time.Unix(2000, 0)}, PacePerHour: 2.5, BulkBatches: &api.Allowance{Used: 3, Max: 10, Left: 7},
+		ExhaustedAt: api.Time{Time: time.Unix(2000, 0)}, PacePerHour: new(2.5), BulkBatches: &api.Allowance{Used: 3, Max: 10, Left: 7},
 	}
 	r.dispatch.breaker = api.Breaker{State: api.BreakerOpen, Reason: "limit"}
 	r.dispatch.mu.Unlock()

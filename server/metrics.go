@@ -185,8 +185,8 @@ func (c *outboxCollector) collectDispatch(gauge func(*prometheus.Desc, float64, 
 		gauge(descBudgetUsed, float64(budget.Used))
 		gauge(descBudgetMax, float64(budget.Max))
 		gauge(descBudgetLeft, float64(budget.Left))
-		if budget.PacePerHour > 0 {
-			gauge(descBudgetPace, budget.PacePerHour)
+		if budget.PacePerHour != nil {
+			gauge(descBudgetPace, *budget.PacePerHour)
 		}
 		if t := budget.WindowTurnsAt; !t.IsZero() {
 			gauge(descBudgetTurns, float64(t.Unix()))

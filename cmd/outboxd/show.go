@@ -73,8 +73,8 @@ func (c *cli) addBudget(f facts, b *api.Budget) {
 	f.add("API calls", c.allowanceText(b.Allowance))
 	f.moment("calls come back by", b.WindowTurnsAt)
 	f.moment("calls used up by", b.ExhaustedAt)
-	if b.PacePerHour > 0 {
-		f.add("calls an hour", fmt.Sprintf("%.1f: they are spread over the day", b.PacePerHour))
+	if b.PacePerHour != nil {
+		f.add("calls an hour", fmt.Sprintf("%.1f: they are spread over the day", *b.PacePerHour))
 	}
 	for _, way := range slices.Sorted(maps.Keys(b.CallsPer1000)) {
 		f.add("calls per 1,000 by "+way, fmt.Sprintf("%.1f", b.CallsPer1000[way]))

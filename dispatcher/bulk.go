@@ -188,10 +188,21 @@ func (d *Dispatcher) stepCreate(ctx context.Context, j *job) error {
 		j.empty, j.made = true, time.Now()
 		return d.advance(ctx, j, "T2", store.PhaseOpen, store.PhaseData{JobID: made.ID, Note: j.keyNote()})
 	case isRefusal(err) && !speaksOfOrg(err):
+		// The call named the object, the operation and the key field, and no row: it is true of all.
 		j.over = true
-		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.culprit(r, problemOf(err), j.ways.rest) }), err.Error())
+		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.notMade(r, err) }), err.Error())
 	}
 	return d.anotherTry(ctx, j, err)
+}
+
+// notMade is the outcome of a record for which no job is made: REST may carry it,
+// and else it is failed where the refusal is of the route. What nobody knows, or
+// calls a limit, no record is failed for.
+func (j *job) notMade(r record, err error) store.Outcome {
+	if !j.ways.rest && salesforce.ClassOf(err) == salesforce.Split {
+		return j.retry(r, problemOf(err))
+	}
+	return j.culprit(r, problemOf(err), j.ways.rest)
 }
 
 // anotherTry waits before the next job is made, or gives the events back.

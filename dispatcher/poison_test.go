@@ -192,6 +192,8 @@ func TestPoison_FailsAloneWithItsOwnCode(t *testing.T) {
 		{"needless type of a parent", `"Account":{"attributes":{"type":"Lead"},"Shop_Id__c":"x"}`, "INVALID_FIELD", "INVALID_FIELD", ""},
 		{"parent of a type that there is not", `"Account":{"attributes":{"type":"Nope__c"},"Shop_Id__c":"x"}`, "INVALID_FIELD", "INVALID_FIELD", ""},
 		{"read-only field", `"Name":"x"`, "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_FIELD_FOR_INSERT_UPDATE", ""},
+		{"compound address written whole", `"MailingAddress":{"city":"x"}`, "INVALID_FIELD_FOR_INSERT_UPDATE", "", "INVALID_FIELD"},
+		{"record type of an object that has none", `"RecordTypeId":"012000000000001AAA"`, "INVALID_FIELD", "", ""},
 		{"field of the system", `"CreatedDate":"2026-01-01T00:00:00Z"`, "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_FIELD_FOR_INSERT_UPDATE", ""},
 		{"text in a date", `"Birthdate":"never"`, "JSON_PARSER_ERROR", "INVALID_FIELD", ""},
 		{"text in a number", `"Score__c":"much"`, "JSON_PARSER_ERROR", "INVALID_FIELD", ""},

@@ -44,8 +44,7 @@ func (c *carried) line() string {
 // holder is an object with a field of every type.
 func holder() []simulator.Object {
 	return []simulator.Object{
-		{Name: "RecordType", KeyPrefix: "012", Fields: []simulator.Field{{Name: "DeveloperName", ExternalID: true, Unique: true}}},
-		{Name: "Holder__c", Fields: []simulator.Field{
+		{Name: "Holder__c", RecordTypes: []simulator.RecordType{{Name: "Retail", Label: "Retail, \"B2C\""}, {Name: "Trade"}}, Fields: []simulator.Field{
 			{Name: "Sku__c", ExternalID: true, Unique: true, CaseSensitive: true},
 			{Name: "Kept__c"},
 			{Name: "Text__c"},
@@ -62,7 +61,8 @@ func holder() []simulator.Object {
 			{Name: "Tags__c", Type: "multipicklist", Picklist: []string{"a", "b", "c d"}},
 			{Name: "On__c", Type: "boolean"},
 			{Name: "File__c", Type: "base64"},
-			{Name: "RecordTypeId", Type: "reference", ReferenceTo: simulator.References{"RecordType"}, Relationship: "RecordType"},
+			{Name: "ShipStreet", Type: "textarea"},
+			{Name: "ShipCity"},
 			{Name: "Single__c", Type: "reference", ReferenceTo: simulator.References{"Account"}, Relationship: "Single__r"},
 			{Name: "Any__c", Type: "reference", ReferenceTo: simulator.References{"Account", "Contact"}, Relationship: "Any__r"},
 		}},
@@ -138,6 +138,9 @@ func carriedValues(p parents) []carried {
 
 		{name: "record type", field: "RecordTypeId", want: p.recordType},
 		{name: "record type by name", field: "RecordTypeId", want: p.recordType, member: "RecordType", sent: `{"DeveloperName":"Retail"}`},
+		{name: "record type by label", field: "RecordTypeId", want: p.recordType, member: "RecordType", sent: `{"Name":"Retail, \"B2C\""}`},
+		{name: "street of a compound address", field: "ShipStreet", want: "1 Way\nFloor 2"},
+		{name: "city of a compound address", field: "ShipCity", want: "Ürzig"},
 		{name: "lookup", field: "Single__c", want: p.account},
 		{name: "lookup, Id of 15 characters", field: "Single__c", want: p.account, sent: `"` + p.account[:15] + `"`},
 		{name: "parent by external id", field: "Single__c", want: p.account, member: "Single__r", sent: `{"Shop_Id__c":"P, \"1\""}`},
@@ -198,13 +201,17 @@ func (r *rig) orgWithParents() (p parents) {
 	}{
 		{&p.account, "Account", `{"Name":"A","Shop_Id__c":"P, \"1\""}`},
 		{&p.contact, "Contact", `{"LastName":"C","Shop_Id__c":"P, \"1\""}`},
-		{&p.recordType, "RecordType", `{"DeveloperName":"Retail"}`},
 	} {
 		got, err := c.CreateOne(r.t.Context(), x.object, salesforce.Row{Fields: json.RawMessage(x.fields)}, salesforce.Headers{})
 		if err != nil || !got.Success {
 			r.t.Fatalf("%s: %+v, %v", x.object, got, err)
 		}
 		*x.id = string(got.ID)
+	}
+	for _, x := range r.sim.Records("RecordType") {
+		if x["SobjectType"] == "Holder__c" && x["DeveloperName"] == "Retail" {
+			p.recordType = x["Id"].(string)
+		}
 	}
 	return p
 }

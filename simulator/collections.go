@@ -123,6 +123,7 @@ func (b *batch) run(op func(c *chunk, i int) outcome) *answer {
 	b.refuseMixed()
 	c := b.sim.org.begin("collections", "", b.whole)
 	defer c.end()
+	c.heed(b.req.Header)
 	out := make([]outcome, len(b.writes))
 	anyFailed := false
 	for i := range b.writes {
@@ -201,7 +202,9 @@ func (b *batch) refuseMixed() {
 }
 
 // setup reports whether the object belongs to the org's administration.
-func (o *object) setup() bool { return o.Name == "User" || o.Name == "Organization" }
+func (o *object) setup() bool {
+	return o.Name == "User" || o.Name == "Group" || o.Name == "Organization"
+}
 
 // notForEvents fails the writes that platform events know nothing of.
 func (b *batch) notForEvents(operation string) {

@@ -152,6 +152,7 @@ func (s *Simulator) apply(j *job, p *jobPlan, writes []write, c call) []rowOutco
 	out := make([]rowOutcome, len(writes))
 	t := s.org.begin("bulk", j.id, false)
 	defer t.end()
+	t.assigns = j.spec.AssignmentRuleID != ""
 	if s.jobs.wiped(j) {
 		return nil
 	}

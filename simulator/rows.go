@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"encoding/base64"
 	"net/http"
 	"slices"
 	"strings"
@@ -29,6 +30,7 @@ func onRow(s *Simulator, r *request, kind string, run func(*rowCall) *answer) *a
 	}
 	c := s.org.begin("rest", "", false)
 	defer c.end()
+	c.heed(r.Header)
 	return run(&rowCall{c, s, r, obj, call{kind, r.method, r.URL.Path, obj.Name}})
 }
 
@@ -260,9 +262,30 @@ func deleteRow(s *Simulator, r *request) *answer {
 	})
 }
 
+// blob is the answer to a path that ends in an id and a field of base64: its bytes.
+func (c *rowCall) blob() *answer {
+	if len(c.req.segments) != 4 {
+		return nil
+	}
+	id, ok := canonicalID(c.req.segments[2])
+	f := c.object.field(c.req.segments[3])
+	if !ok || f == nil || f.kind != kindBlob {
+		return nil
+	}
+	row, err := c.find(c.object, id)
+	if err != nil || row.stored(f) == "" {
+		return notFound()
+	}
+	body, _ := base64.StdEncoding.DecodeString(row.stored(f)) // was read when it was written
+	return &answer{status: http.StatusOK, header: http.Header{"Content-Type": {"application/octetstream"}}, body: body}
+}
+
 // getRow answers GET by id and by external id.
 func getRow(s *Simulator, r *request) *answer {
 	return onRow(s, r, "row.get", func(c *rowCall) *answer {
+		if blob := c.blob(); blob != nil {
+			return blob
+		}
 		row, refusal := c.pathRow()
 		if refusal != nil {
 			if refusal.status == http.StatusNotFound {

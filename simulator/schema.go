@@ -17,6 +17,10 @@ type Object struct {
 	KeyPrefix string  `json:"key_prefix,omitempty"` // of its ids, three characters; made up when empty
 	Fields    []Field `json:"fields"`
 	Rules     []Rule  `json:"rules,omitempty"`
+
+	RecordTypes    []RecordType    `json:"record_types,omitempty"`
+	DuplicateRules []DuplicateRule `json:"duplicate_rules,omitempty"`
+	AssignTo       string          `json:"assign_to,omitempty"` // Id of the owner that the active assignment rule gives to new rows
 }
 
 // Field is a field of an object. Type is one of Salesforce's names (string,
@@ -105,6 +109,7 @@ const (
 	kindReference
 	kindID
 	kindBlob
+	kindAddress // read whole, written by its parts
 )
 
 // kinds maps every accepted type to its kind, Salesforce's name for it and
@@ -139,6 +144,7 @@ var kinds = map[string]struct {
 	"lookup":          {kindReference, "reference", 18},
 	"id":              {kindID, "id", 18},
 	"base64":          {kindBlob, "base64", 0},
+	"address":         {kindAddress, "address", 0},
 }
 
 // field is a Field made ready for use.
@@ -165,6 +171,8 @@ const (
 	sysModifiedBy
 	sysModstamp
 	sysFullName // of people: made of FirstName and LastName
+	sysIsPerson
+	sysAddress
 )
 
 var systemFields = []struct {
@@ -186,7 +194,7 @@ func (f *field) keyed() bool { return f.ExternalID || f.system == sysID || f.idL
 // idLookup reports the standard fields that serve as keys though they are no
 // external ids.
 func (f *field) idLookup() bool {
-	return !f.ExternalID && (f.Name == "Email" || f.Name == "Username") && f.kind == kindEmail
+	return !f.ExternalID && ((f.Name == "Email" || f.Name == "Username") && f.kind == kindEmail || f.namesType())
 }
 
 func (f *field) indexed() bool { return f.live != nil }
@@ -194,7 +202,7 @@ func (f *field) indexed() bool { return f.live != nil }
 // filterable reports whether a query may compare the field: long texts and
 // blobs can't be.
 func (f *field) filterable() bool {
-	return f.kind != kindBlob && (f.kind != kindText || f.Length <= 255)
+	return f.kind != kindBlob && f.kind != kindAddress && (f.kind != kindText || f.Length <= 255)
 }
 
 // rule is a Rule made ready for use.
@@ -215,7 +223,12 @@ type object struct {
 	required []*field
 	masters  []*field // lookups to a master
 	event    bool
+	persons  bool   // some rows can be person accounts
 	owner    string // of rows that name none
+
+	types      []*recordType
+	typeField  *field // RecordTypeId, where there are types
+	duplicates []duplicateRule
 
 	rows  map[string]*record
 	order []*record // by creation; those purged from the bin too
@@ -238,8 +251,8 @@ func compile(def Object) (*object, error) {
 		Object: def,
 		byName: make(map[string]*field),
 		byRel:  make(map[string]*field),
-		event:  strings.HasSuffix(def.Name, "__e"),
-		rows:   make(map[string]*record),
+		event:  strings.HasSuffix(def.Name, "__e"), persons: def.hasPersons(),
+		rows: make(map[string]*record),
 	}
 	for _, sys := range systemFields {
 		f := Field{Name: sys.name, Type: sys.typ, ReadOnly: true}
@@ -252,10 +265,22 @@ func compile(def Object) (*object, error) {
 		owner := Field{Name: "OwnerId", Type: "reference", ReferenceTo: References{"User"}, Relationship: "Owner"}
 		fields = append([]Field{owner}, fields...)
 	}
+	fields = append(fields[:len(fields):len(fields)], typedFields(def)...)
 	for _, f := range fields {
 		if err := o.add(f, notSystem); err != nil {
 			return nil, err
 		}
+	}
+	for _, f := range addresses(fields, func(name string) bool { return o.field(name) != nil }) {
+		if err := o.add(f, notSystem); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.compileTypes(); err != nil {
+		return nil, err
+	}
+	if err := o.compileDuplicates(); err != nil {
+		return nil, err
 	}
 	return o, o.compileRules()
 }
@@ -289,8 +314,13 @@ func (o *object) add(def Field, system systemField) error {
 	if typ.kind == kindNumber && def.Precision == 0 {
 		def.Precision = 18
 	}
-	if def.Name == "Name" && def.ReadOnly {
+	switch {
+	case def.Name == "Name" && def.ReadOnly && o.field("LastName") != nil:
 		system = sysFullName
+	case def.Name == "IsPersonAccount":
+		system = sysIsPerson
+	case typ.kind == kindAddress:
+		system, def.ReadOnly = sysAddress, true
 	}
 	f := &field{Field: def, kind: typ.kind, label: label(def.Name), system: system, object: o}
 	switch {
@@ -299,7 +329,7 @@ func (o *object) add(def Field, system systemField) error {
 	case system == sysID:
 		f.label = label(o.Name) + " ID"
 	}
-	if def.ExternalID || def.Unique || f.idLookup() {
+	if def.ExternalID || def.Unique || f.idLookup() || o.compared(def.Name) {
 		f.live, f.bin = newIndex(), newIndex()
 	}
 	if typ.kind == kindPicklist || typ.kind == kindMultiPicklist {

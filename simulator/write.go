@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -66,13 +68,29 @@ type chunk struct {
 	first uint64   // rows with higher numbers were created by this chunk
 	undo  []func() // kept only when the chunk may be rolled back
 	whole bool     // all or nothing
-	mark  int      // effects before the chunk
+
+	allowSave bool // duplicate rules that alert let pass
+	assigns   bool // assignment rules run
+	mark      int  // effects before the chunk
 }
 
 // begin locks the rows until end. The caller holds schema for reading.
 func (o *org) begin(via, job string, whole bool) *chunk {
 	o.mu.Lock()
 	return &chunk{org: o, via: via, job: job, at: o.clock.now(), first: o.num, whole: whole, mark: len(o.effects)}
+}
+
+// heed reads the headers that steer rules.
+func (c *chunk) heed(h http.Header) {
+	c.allowSave = allowsSave(h)
+	c.assigns = !strings.EqualFold(h.Get("Sforce-Auto-Assign"), "FALSE")
+}
+
+// owner gives a new row that names none the owner that the assignment rule chooses.
+func (c *chunk) owner(obj *object, w *write) {
+	if f := obj.field("OwnerId"); f != nil && c.assigns && obj.AssignTo != "" && valueOf(w.set, f) == "" {
+		w.set = append(w.set, assignment{f, obj.AssignTo})
+	}
 }
 
 func (c *chunk) end() { c.org.mu.Unlock() }
@@ -107,6 +125,10 @@ func (c *chunk) create(obj *object, key *field, w *write) outcome {
 	if err := c.resolve(w); err != nil {
 		return failed(err)
 	}
+	c.owner(obj, w)
+	if err := obj.checkType(w, nil); err != nil {
+		return failed(err)
+	}
 	r := c.org.newRecord(obj, newID(obj.prefix, obj.next))
 	r.created, r.modified = c.at, c.at
 	r.vals = merge(nil, w.set)
@@ -114,6 +136,9 @@ func (c *chunk) create(obj *object, key *field, w *write) outcome {
 		return failed(errMissing(missing))
 	}
 	if err := c.unique(w.set, nil); err != nil {
+		return failed(err)
+	}
+	if err := c.checkDuplicates(obj, w.set, r.vals, nil); err != nil {
 		return failed(err)
 	}
 	obj.next++
@@ -137,14 +162,17 @@ func (c *chunk) change(r *record, key *field, w *write) outcome {
 	if err := c.resolve(w); err != nil {
 		return failed(err)
 	}
+	if err := r.object.checkType(w, r); err != nil {
+		return failed(err)
+	}
 	var cleared []string
-	changed := false
+	changed, required := false, r.object.requiredAfter(r, w.set)
 	for _, a := range w.set {
 		if a.field.MasterDetail {
 			return failed(errReadOnly(a.field.Name)) // though the parent be the same
 		}
 		changed = changed || !a.field.same(r.stored(a.field), a.value)
-		if a.field.Required && a.value == "" {
+		if a.value == "" && slices.Contains(required, a.field) {
 			cleared = append(cleared, a.field.Name)
 		}
 	}
@@ -153,6 +181,11 @@ func (c *chunk) change(r *record, key *field, w *write) outcome {
 	}
 	if err := c.unique(w.set, r); err != nil {
 		return failed(err)
+	}
+	if r.object.duplicates != nil {
+		if err := c.checkDuplicates(r.object, w.set, merge(r.vals, w.set), r); err != nil {
+			return failed(err)
+		}
 	}
 	if changed {
 		c.assign(r, w.set)
@@ -337,6 +370,9 @@ func (c *chunk) resolve(w *write) *rowError {
 // that are saved together don't see each other.
 func (c *chunk) parent(p parentRef) (string, *rowError) {
 	rows := p.key.find(p.value)
+	if p.key.namesType() {
+		rows = typesOf(rows, p.lookup.object)
+	}
 	if p.lookup.object == p.key.object {
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r *record) bool { return r.num > c.first })
 	}
@@ -382,7 +418,7 @@ func (c *chunk) unique(set []assignment, self *record) *rowError {
 // missing lists the required fields without a value.
 func (o *object) missing(vals []assignment) []string {
 	var names []string
-	for _, f := range o.required {
+	for _, f := range o.requiredOf(vals) {
 		if f.kind != kindBool && f.system == notSystem && valueOf(vals, f) == "" {
 			names = append(names, f.Name)
 		}

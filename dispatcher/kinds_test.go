@@ -345,3 +345,91 @@ func TestKinds_AssignmentRules(t *testing.T) {
 		})
 	}
 }
+
+// TestKinds_RowsOutOfSight: a record that the user may not see is not there to be
+// written to, and yet keeps its unique value. Each fails alone.
+func TestKinds_RowsOutOfSight(t *testing.T) {
+	byBothWays(t, "contact", func(t *testing.T, r *rig, kind store.Kind) {
+		people := simulator.DefaultSchema()[1]
+		people.Private = true
+		if err := r.sim.SetSchema([]simulator.Object{people}); err != nil {
+			t.Fatal(err)
+		}
+		other := r.make("User", `{"Username":"o@example.com","LastName":"O"}`)
+		hidden := r.make("Contact", `{"LastName":"H","Shop_Id__c":"hidden","OwnerId":"`+other+`"}`)
+		second := r.make("Contact", `{"LastName":"S","OwnerId":"`+other+`"}`)
+		own := r.make("Contact", `{"LastName":"O","Shop_Id__c":"own"}`)
+		r.sim.SetViewAll(false)
+		upsert := func(key, shop string) string {
+			return fmt.Sprintf(`{"key":%q,"object":"Contact","operation":"upsert","external_id":{"field":"Shop_Id__c","value":%q},"fields":{"LastName":"x"}}`, key, shop)
+		}
+		update := func(key, id string) string {
+			return fmt.Sprintf(`{"key":%q,"object":"Contact","operation":"update","id":%q,"fields":{"LastName":"y"}}`, key, id)
+		}
+		r.put(upsert("upsert hidden", "hidden"), upsert("upsert new", "new"), update("update hidden", hidden), update("update own", own),
+			fmt.Sprintf(`{"key":"delete hidden","object":"Contact","operation":"delete","id":%q}`, second))
+		r.start()
+		r.drained()
+		for key, code := range map[string]string{
+			"upsert hidden": "DUPLICATE_VALUE", "update hidden": "INVALID_CROSS_REFERENCE_KEY", "delete hidden": "INVALID_CROSS_REFERENCE_KEY",
+			"upsert new": "", "update own": "",
+		} {
+			x := r.get(key)
+			if code == "" && x.State != store.Delivered || code != "" && (x.State != store.Failed || x.LastError.Code != code) {
+				t.Errorf("%s is %s by %s, %+v; want %q", key, x.State, x.Kind, x.LastError, code)
+			}
+		}
+	})
+}
+
+// TestKinds_ACreateThatIsOutOfSightOnceItIsThere: an assignment rule gives the new
+// record to somebody else, the answer is lost, and the user can't see it. Its key
+// is in the way of a second one all the same.
+func TestKinds_ACreateThatIsOutOfSightOnceItIsThere(t *testing.T) {
+	cfg := quick()
+	cfg.Objects["lead"] = dispatcher.ObjectConfig{KeyField: "Outbox_Key__c"}
+	r := newRig(t, cfg)
+	leads := simulator.DefaultSchema()[2]
+	leads.Private, leads.AssignTo = true, r.make("Group", `{"Name":"Queue"}`)
+	if err := r.sim.SetSchema([]simulator.Object{leads}); err != nil {
+		t.Fatal(err)
+	}
+	r.sim.SetViewAll(false)
+	r.faults(simulator.Fault{Match: simulator.Match{Kind: "coll.create", Nth: []int{1}}, Do: "drop_after"})
+	r.put(create("k", "Lead", `"LastName":"L","Company":"C","Description":"k"`))
+	r.start()
+	r.delivers(1)
+	r.oracle()
+}
+
+// TestKinds_CampaignMembers: who is a member already is refused, and nobody else.
+func TestKinds_CampaignMembers(t *testing.T) {
+	byBothWays(t, "campaignmember", func(t *testing.T, r *rig, kind store.Kind) {
+		err := r.sim.SetSchema([]simulator.Object{
+			{Name: "Campaign", KeyPrefix: "701", Fields: []simulator.Field{{Name: "Name", Required: true}}},
+			{Name: "CampaignMember", KeyPrefix: "00v", DuplicateRules: []simulator.DuplicateRule{
+				{Name: "Contact", Fields: []string{"ContactId", "CampaignId"}, Code: "DUPLICATE_VALUE", Message: "Already a campaign member."},
+			}, Fields: []simulator.Field{
+				{Name: "CampaignId", Type: "reference", ReferenceTo: simulator.References{"Campaign"}, Relationship: "Campaign", Required: true},
+				{Name: "ContactId", Type: "reference", ReferenceTo: simulator.References{"Contact"}, Relationship: "Contact"},
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		campaign, ids := r.make("Campaign", `{"Name":"C"}`), r.contacts(20)
+		r.make("CampaignMember", fmt.Sprintf(`{"CampaignId":%q,"ContactId":%q}`, campaign, ids[3]))
+		r.put(many(len(ids), func(i int) string {
+			return create(fmt.Sprint("m", i), "CampaignMember", fmt.Sprintf(`"CampaignId":%q,"ContactId":%q`, campaign, ids[i]))
+		})...)
+		r.start()
+		c := r.drained()
+		x := r.get("m3")
+		if c.Of(store.Delivered) != int64(len(ids)-1) || x.State != store.Failed || x.LastError.Code != "DUPLICATE_VALUE" {
+			t.Errorf("%v; the member is %s, %+v; stuck %v", c, x.State, x.LastError, r.stuck())
+		}
+		if n := len(r.sim.Records("CampaignMember")); n != len(ids) {
+			t.Errorf("%d members, want %d", n, len(ids))
+		}
+	})
+}

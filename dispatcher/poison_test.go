@@ -17,6 +17,7 @@ import (
 
 	"github.com/outboxd/outboxd/dispatcher"
 	"github.com/outboxd/outboxd/salesforce"
+	"github.com/outboxd/outboxd/simulator"
 	"github.com/outboxd/outboxd/store"
 )
 
@@ -244,11 +245,15 @@ func TestPoison_OfIDs(t *testing.T) {
 	}{
 		{"never was", func(*rig) string { return "003000000000001AAA" }, "INVALID_CROSS_REFERENCE_KEY"},
 		{"deleted", (*rig).deletedContact, "ENTITY_IS_DELETED"},
+		{"that others keep from being deleted", (*rig).keptContact, "DELETE_FAILED"},
 		{"of no object", func(*rig) string { return "zzz000000000001AAA" }, "MALFORMED_ID"},
 	} {
 		for _, w := range travelsThat(func(w travel) bool { return w.operation != "create" && w.operation != "upsert" }) {
 			t.Run(p.name+"/"+w.name, func(t *testing.T) {
 				t.Parallel()
+				if p.code == "DELETE_FAILED" && w.writes() {
+					return
+				}
 				r := newRig(t, w.config())
 				code := p.code
 				if code == "MALFORMED_ID" && w.operation == "delete" && !w.job {
@@ -260,6 +265,19 @@ func TestPoison_OfIDs(t *testing.T) {
 	}
 }
 
+// keptContact is the Id of a record that another one needs.
+func (r *rig) keptContact() string {
+	r.t.Helper()
+	if err := r.sim.SetSchema([]simulator.Object{{Name: "Claim__c", Fields: []simulator.Field{
+		{Name: "By__c", Type: "reference", ReferenceTo: simulator.References{"Contact"}, Relationship: "By__r", RestrictDelete: true},
+	}}}); err != nil {
+		r.t.Fatal(err)
+	}
+	id := r.contacts(1)[0]
+	r.make("Claim__c", fmt.Sprintf(`{"By__c":%q}`, id))
+	return id
+}
+
 // deletedContact is the Id of a record in the recycle bin, where no effect of a test's events is.
 func (r *rig) deletedContact() string {
 	r.t.Helper()
@@ -268,6 +286,39 @@ func (r *rig) deletedContact() string {
 		r.t.Fatalf("%+v, %v", got, err)
 	}
 	return id
+}
+
+// TestPoison_OfKeys: for each external id that the org refuses, or only REST carries.
+func TestPoison_OfKeys(t *testing.T) {
+	for _, p := range []struct{ name, field, key, rest, job string }{
+		{"too long", "Shop_Id__c", quoted(strings.Repeat("x", 81)), "STRING_TOO_LONG", "STRING_TOO_LONG"},
+		{"text for a number", "Number__c", `"x"`, "JSON_PARSER_ERROR", "INVALID_FIELD"},
+		{"number with too many digits", "Number__c", `1234567890123456789`, "NUMBER_OUTSIDE_VALID_RANGE", "NUMBER_OUTSIDE_VALID_RANGE"},
+		{"what means null in a job", "Shop_Id__c", `"#N/A"`, "", ""},
+		{"quotes, commas and line breaks", "Shop_Id__c", `"\"a\",,\nb,\"\"\n"`, "", ""},
+	} {
+		for _, w := range travelsThat(func(w travel) bool { return w.operation == "upsert" }) {
+			t.Run(p.name+"/"+w.name, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, w.config())
+				people := simulator.DefaultSchema()[1]
+				people.Fields = append(people.Fields, simulator.Field{Name: "Number__c", Type: "double", Precision: 18, ExternalID: true, Unique: true})
+				if err := r.sim.SetSchema([]simulator.Object{people}); err != nil {
+					t.Fatal(err)
+				}
+				line := func(key, value, description string) string {
+					return fmt.Sprintf(`{"key":%q,"object":"Contact","operation":"upsert","external_id":{"field":%q,"value":%s},"fields":{"LastName":"x",%q:%q}}`,
+						key, p.field, value, marker, description)
+				}
+				good := many(goodEvents, func(i int) string { return line(fmt.Sprint("g-", i), fmt.Sprintf(`"%d"`, i+1), fmt.Sprint("g-", i)) })
+				code := p.rest
+				if w.job {
+					code = p.job
+				}
+				failedAs(t, w.among(r, good, line("poison", p.key, "poison")), code)
+			})
+		}
+	}
 }
 
 // TestPoison_OfAKeyThatTheOrgTakesForAnother: both records are refused, and pass

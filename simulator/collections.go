@@ -367,7 +367,7 @@ func (o *org) show(obj *object, ids []string, fields []*field, base string) []by
 			body = append(body, ',')
 		}
 		id, _ := canonicalID(text)
-		if r := obj.rows[id]; r != nil && !r.deleted {
+		if r := obj.rows[id]; r != nil && !r.deleted && !o.hides(r) {
 			body = appendRow(body, r, fields, base)
 		} else {
 			body = append(body, "null"...)

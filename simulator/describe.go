@@ -173,7 +173,7 @@ func (f *field) describe() describeField {
 	d := describeField{
 		Name: f.Name, Label: f.label, Type: f.Type, SoapType: f.soapType(), Custom: isCustom(f.Name),
 		Length: f.length(), ByteLength: 3 * f.length(), CaseSensitive: f.CaseSensitive,
-		Createable: writable, Updateable: writable && !f.MasterDetail, CascadeDelete: f.MasterDetail, Filterable: f.filterable(),
+		Createable: writable, Updateable: writable && !f.MasterDetail, CascadeDelete: f.MasterDetail, RestrictedDelete: f.RestrictDelete, Filterable: f.filterable(),
 		Calculated: f.system == sysFullName,
 		Nillable:   !f.Required && f.kind != kindBool && (f.system == notSystem || f.system == sysAddress),
 		// The org gives these a value by itself.

@@ -13,6 +13,7 @@ type DuplicateRule struct {
 	Fields  []string `json:"fields"`
 	Blocks  bool     `json:"blocks,omitempty"`
 	Message string   `json:"message,omitempty"`
+	Code    string   `json:"code,omitempty"` // of an index rather than a rule, which rows of one call see too; default DUPLICATES_DETECTED
 }
 
 const useAnother = "You're creating a duplicate record. We recommend you use an existing record instead."
@@ -60,16 +61,20 @@ type duplicate struct {
 func (c *chunk) checkDuplicates(obj *object, set, vals []assignment, self *record) *rowError {
 	for _, rule := range obj.duplicates {
 		touched := slices.ContainsFunc(set, func(a assignment) bool { return slices.Contains(rule.fields, a.field) })
-		if !touched || c.allowSave && !rule.Blocks {
+		if !touched || c.allowSave && !rule.Blocks && rule.Code == "" {
 			continue
 		}
 		found := &duplicate{rule: rule.Name, blocks: rule.Blocks}
 		for _, r := range rule.fields[0].live.all(rule.fields[0].key(valueOf(vals, rule.fields[0]))) {
-			if r != self && r.num <= c.first && rule.matches(r, vals) {
+			if r != self && (r.num <= c.first || rule.Code != "") && rule.matches(r, vals) {
 				found.matches = append(found.matches, r)
 			}
 		}
-		if found.matches != nil {
+		switch {
+		case found.matches == nil:
+		case rule.Code != "":
+			return refuse(rule.Code, rule.Message)
+		default:
 			err := refuse("DUPLICATES_DETECTED", rule.Message)
 			err.duplicate = found
 			return err

@@ -42,6 +42,8 @@ type org struct {
 	mu      sync.Mutex
 	num     uint64 // rows created so far
 	effects []effect
+
+	confined bool // the user may not see all data
 }
 
 func newOrg(seed uint64, c *clock) *org {

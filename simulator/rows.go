@@ -132,6 +132,11 @@ func updateRow(s *Simulator, r *request) *answer {
 			return refusal
 		}
 		w.id = id
+		if row, _ := c.find(c.object, id); row != nil {
+			if refusal := c.condition(row); refusal != nil {
+				return refusal
+			}
+		}
 		out := c.update(c.object, w)
 		if out.err != nil && out.err.code == "INVALID_CROSS_REFERENCE_KEY" && out.err.status != 0 {
 			return notFound()
@@ -233,7 +238,7 @@ func (c *rowCall) pathRow() (*record, *answer) {
 		}
 		return r, nil
 	}
-	switch rows := key.find(value); len(rows) {
+	switch rows := c.org.named(key, value); len(rows) {
 	case 0:
 		return nil, notFound()
 	case 1:
@@ -257,7 +262,9 @@ func deleteRow(s *Simulator, r *request) *answer {
 		if err := s.rowFault(c.fault, r.Header); err != nil {
 			return c.refused(err)
 		}
-		c.delete(c.object, row.id, false)
+		if out := c.delete(c.object, row.id, false); out.err != nil {
+			return c.refused(out.err)
+		}
 		return noContent()
 	})
 }
@@ -293,11 +300,19 @@ func getRow(s *Simulator, r *request) *answer {
 			}
 			return refusal
 		}
+		if refusal := c.condition(row); refusal != nil {
+			return refusal
+		}
 		fields, err := c.chosenFields(r.query.Get("fields"))
 		if err != nil {
 			return c.refused(err)
 		}
-		return jsonAnswer(http.StatusOK, appendRow(nil, row, fields, versionPath(r.version)))
+		ans := jsonAnswer(http.StatusOK, appendRow(nil, row, fields, versionPath(r.version)))
+		ans.header.Set("Last-Modified", row.modified.Format(http.TimeFormat))
+		if tag := row.etag(); tag != "" {
+			ans.header.Set("ETag", tag)
+		}
+		return ans
 	})
 }
 

@@ -20,6 +20,7 @@ type Object struct {
 
 	RecordTypes    []RecordType    `json:"record_types,omitempty"`
 	DuplicateRules []DuplicateRule `json:"duplicate_rules,omitempty"`
+	Private        bool            `json:"private,omitempty"`   // rows of other owners are hidden from a user who may not see all data
 	AssignTo       string          `json:"assign_to,omitempty"` // Id of the owner that the active assignment rule gives to new rows
 }
 
@@ -43,6 +44,8 @@ type Field struct {
 	Relationship  string     `json:"relationship,omitempty"`  // name of the parent in queries and writes
 	MasterDetail  bool       `json:"master_detail,omitempty"` // a lookup that is required, stays as it is, and takes the row along when its parent is deleted
 	ReadOnly      bool       `json:"read_only,omitempty"`
+	// RestrictDelete: a lookup whose parent can't be deleted while rows point to it.
+	RestrictDelete bool `json:"restrict_delete,omitempty"`
 }
 
 // References lists the objects a lookup may point to. In JSON a single one
@@ -215,16 +218,17 @@ type rule struct {
 // object is an Object made ready for use, and its rows.
 type object struct {
 	Object
-	prefix   string
-	fields   []*field // in the order of describe
-	byName   map[string]*field
-	byRel    map[string]*field // lookups by the relationship's name
-	rules    []rule
-	required []*field
-	masters  []*field // lookups to a master
-	event    bool
-	persons  bool   // some rows can be person accounts
-	owner    string // of rows that name none
+	prefix    string
+	fields    []*field // in the order of describe
+	byName    map[string]*field
+	byRel     map[string]*field // lookups by the relationship's name
+	rules     []rule
+	required  []*field
+	masters   []*field // lookups to a master
+	restricts []*field // lookups that keep their parents from being deleted
+	event     bool
+	persons   bool   // some rows can be person accounts
+	owner     string // of rows that name none
 
 	types      []*recordType
 	typeField  *field // RecordTypeId, where there are types
@@ -307,6 +311,9 @@ func (o *object) add(def Field, system systemField) error {
 	case def.MasterDetail && (typ.kind != kindReference || len(def.ReferenceTo) != 1):
 		return fmt.Errorf("object %s: field %s: a master is a lookup to one object", o.Name, def.Name)
 	}
+	if def.RestrictDelete && (typ.kind != kindReference || def.MasterDetail) {
+		return fmt.Errorf("object %s: field %s: only a lookup can keep its parent from being deleted", o.Name, def.Name)
+	}
 	def.Type = typ.name
 	if def.Length == 0 {
 		def.Length = typ.length
@@ -338,6 +345,9 @@ func (o *object) add(def Field, system systemField) error {
 	if def.MasterDetail {
 		f.Required = true
 		o.masters = append(o.masters, f)
+	}
+	if def.RestrictDelete {
+		o.restricts = append(o.restricts, f)
 	}
 	if f.Required {
 		o.required = append(o.required, f)

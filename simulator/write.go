@@ -262,7 +262,10 @@ func (c *chunk) upsert(obj *object, key *field, w *write, updateOnly bool) outco
 		w.id = w.keyValue
 		return c.update(obj, w)
 	}
-	switch rows := key.find(w.keyValue); {
+	if err := c.org.mayUpsert(key); err != nil {
+		return failed(err)
+	}
+	switch rows := c.org.named(key, w.keyValue); {
 	case len(rows) > 1:
 		return failed(errManyRows(key, rows))
 	case len(rows) == 1:
@@ -270,6 +273,9 @@ func (c *chunk) upsert(obj *object, key *field, w *write, updateOnly bool) outco
 	case updateOnly:
 		return failed(errNoResource())
 	default:
+		if err := key.check(w.keyValue); err != nil {
+			return failed(err)
+		}
 		w.set = append(w.set, assignment{key, w.keyValue})
 		return c.create(obj, key, w)
 	}
@@ -279,6 +285,9 @@ func (c *chunk) upsert(obj *object, key *field, w *write, updateOnly bool) outco
 func (c *chunk) delete(obj *object, id string, hard bool) outcome {
 	r, err := c.find(obj, id)
 	if err != nil {
+		return failed(err)
+	}
+	if err := c.held(r); err != nil {
 		return failed(err)
 	}
 	c.remove(r, hard)
@@ -336,7 +345,7 @@ func (c *chunk) find(obj *object, id string) (*record, *rowError) {
 	switch r := obj.rows[id]; {
 	case id[:3] != obj.prefix:
 		return nil, errWrongID("Record ID", id, "Id")
-	case r == nil:
+	case r == nil, c.org.hides(r):
 		return nil, errNoRow()
 	case r.deleted:
 		return nil, errDeleted()
@@ -369,7 +378,7 @@ func (c *chunk) resolve(w *write) *rowError {
 // parent finds the row that a parent's external id names. Rows of one object
 // that are saved together don't see each other.
 func (c *chunk) parent(p parentRef) (string, *rowError) {
-	rows := p.key.find(p.value)
+	rows := c.org.named(p.key, p.value)
 	if p.key.namesType() {
 		rows = typesOf(rows, p.lookup.object)
 	}
@@ -397,6 +406,8 @@ func (c *chunk) reference(f *field, id string) *rowError {
 		return refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
 	case r.deleted:
 		return refuse("ENTITY_IS_DELETED", "entity is deleted")
+	case c.org.hides(r):
+		return refuse("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "insufficient access rights on cross-reference id: "+id)
 	default:
 		return nil
 	}

@@ -29,7 +29,7 @@ func byBothWays(t *testing.T, object string, run func(t *testing.T, r *rig, kind
 				cfg.Objects[object] = dispatcher.ObjectConfig{CreateREST: true}
 			}
 			cfg.Validate = dispatcher.ValidateReject
-			run(t, newRig(t, cfg), kind)
+			run(t, newPatientRig(t, cfg), kind)
 		})
 	}
 }
@@ -183,7 +183,7 @@ func TestKinds_ParentWithoutItsType(t *testing.T) {
 
 // TestKinds_Attachments: the body comes back byte for byte.
 func TestKinds_Attachments(t *testing.T) {
-	r := newRig(t, quick())
+	r := newPatientRig(t, quick())
 	err := r.sim.SetSchema([]simulator.Object{
 		{Name: "Attachment", KeyPrefix: "00P", Fields: []simulator.Field{
 			{Name: "Name", Required: true},
@@ -274,7 +274,7 @@ func TestKinds_DuplicateRules(t *testing.T) {
 			t.Parallel()
 			cfg := quick()
 			cfg.Objects["contact"] = dispatcher.ObjectConfig{AllowSave: allow}
-			r := newRig(t, cfg)
+			r := newPatientRig(t, cfg)
 			schema := simulator.DefaultSchema()
 			for i := range 3 { // Account, Contact, Lead
 				schema[i].DuplicateRules = []simulator.DuplicateRule{
@@ -325,7 +325,7 @@ func TestKinds_AssignmentRules(t *testing.T) {
 			cfg.Bulk.MinRecords = 1_000
 			cfg.Objects["lead"] = dispatcher.ObjectConfig{AutoAssign: tt.auto, CreateREST: true}
 			cfg.Objects["case"] = dispatcher.ObjectConfig{CreateREST: true}
-			r := newRig(t, cfg)
+			r := newPatientRig(t, cfg)
 			group := r.make("Group", `{"Name":"Queue"}`)
 			schema := simulator.DefaultSchema()
 			lead, kase := schema[2], schema[4]
@@ -388,7 +388,7 @@ func TestKinds_RowsOutOfSight(t *testing.T) {
 func TestKinds_ACreateThatIsOutOfSightOnceItIsThere(t *testing.T) {
 	cfg := quick()
 	cfg.Objects["lead"] = dispatcher.ObjectConfig{KeyField: "Outbox_Key__c"}
-	r := newRig(t, cfg)
+	r := newPatientRig(t, cfg)
 	leads := simulator.DefaultSchema()[2]
 	leads.Private, leads.AssignTo = true, r.make("Group", `{"Name":"Queue"}`)
 	if err := r.sim.SetSchema([]simulator.Object{leads}); err != nil {

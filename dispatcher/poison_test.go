@@ -230,7 +230,7 @@ func TestPoison_FailsAloneWithItsOwnCode(t *testing.T) {
 				case w.onlyByJob() && p.create != "":
 					want = p.create
 				}
-				failedAs(t, w.poisoned(newRig(t, w.config()), p.fields), want)
+				failedAs(t, w.poisoned(newPatientRig(t, w.config()), p.fields), want)
 			})
 		}
 	}
@@ -254,7 +254,7 @@ func TestPoison_OfIDs(t *testing.T) {
 				if p.code == "DELETE_FAILED" && w.writes() {
 					return
 				}
-				r := newRig(t, w.config())
+				r := newPatientRig(t, w.config())
 				code := p.code
 				if code == "MALFORMED_ID" && w.operation == "delete" && !w.job {
 					code = "INVALID_CROSS_REFERENCE_KEY" // a call that deletes takes Ids of all objects
@@ -300,7 +300,7 @@ func TestPoison_OfKeys(t *testing.T) {
 		for _, w := range travelsThat(func(w travel) bool { return w.operation == "upsert" }) {
 			t.Run(p.name+"/"+w.name, func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, w.config())
+				r := newPatientRig(t, w.config())
 				people := simulator.DefaultSchema()[1]
 				people.Fields = append(people.Fields, simulator.Field{Name: "Number__c", Type: "double", Precision: 18, ExternalID: true, Unique: true})
 				if err := r.sim.SetSchema([]simulator.Object{people}); err != nil {
@@ -327,7 +327,7 @@ func TestPoison_OfAKeyThatTheOrgTakesForAnother(t *testing.T) {
 	for _, w := range travelsThat(func(w travel) bool { return w.operation == "upsert" }) {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, w.config())
+			r := newPatientRig(t, w.config())
 			var twice atomic.Bool
 			r.between(func(_ *http.Request, body []byte) ([]byte, bool) {
 				other := `"S-3"` // the name of its record, wherever it stands
@@ -378,7 +378,7 @@ func TestPoison_OfAJobWithoutAColumn(t *testing.T) {
 		for _, w := range travelsThat(func(w travel) bool { return w.job && w.writes() }) {
 			t.Run(p.name+"/"+w.name, func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, w.config())
+				r := newPatientRig(t, w.config())
 				r.between(func(req *http.Request, body []byte) ([]byte, bool) {
 					return bytes.Replace(body, []byte(p.old), []byte(p.becomes), 1), req.Method == http.MethodPut && bytes.Contains(body, []byte(cell))
 				}, nil)
@@ -401,7 +401,7 @@ func TestPoison_OfARowThatComesBackBlank(t *testing.T) {
 		for _, w := range travelsThat(func(w travel) bool { return w.job && w.writes() }) {
 			t.Run(cells+"/"+w.name, func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, w.config())
+				r := newPatientRig(t, w.config())
 				r.between(func(req *http.Request, body []byte) ([]byte, bool) {
 					return bytes.ReplaceAll(body, []byte("poisonous"), []byte(cells)), req.Method == http.MethodPut
 				}, nil)
@@ -425,7 +425,7 @@ func TestPoison_OfAnUploadThatIsRefused(t *testing.T) {
 		for _, w := range travelsThat(func(w travel) bool { return w.job && w.writes() }) {
 			t.Run(p.name+"/"+w.name, func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, w.config())
+				r := newPatientRig(t, w.config())
 				r.between(func(req *http.Request, body []byte) ([]byte, bool) {
 					return nil, req.Method == http.MethodPut && bytes.Contains(body, []byte("poisonous"))
 				}, p.send)
@@ -449,7 +449,7 @@ func TestPoison_OfAJobThatTheServerGivesUp(t *testing.T) {
 		for _, w := range travelsThat(func(w travel) bool { return w.job && w.writes() }) {
 			t.Run(message+"/"+w.name, func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, w.config())
+				r := newPatientRig(t, w.config())
 				var mu sync.Mutex
 				doomed := make(map[string][]byte) // by job
 				m := r.between(func(req *http.Request, body []byte) ([]byte, bool) {
@@ -550,7 +550,7 @@ func TestPoison_OfACallThatIsRefusedAsAWhole(t *testing.T) {
 		for _, w := range travelsThat(travel.byREST) {
 			t.Run(fmt.Sprint(a.status, " ", a.code, "/", w.name), func(t *testing.T) {
 				t.Parallel()
-				failedAs(t, w.poisonsCalls(newRig(t, w.config()), a.send), a.code)
+				failedAs(t, w.poisonsCalls(newPatientRig(t, w.config()), a.send), a.code)
 			})
 		}
 	}
@@ -604,7 +604,7 @@ func TestPoison_OfACallThatPassesNever(t *testing.T) {
 					t.Parallel()
 					cfg := w.config()
 					cfg.Retry.MaxAttempts = attempts
-					failedAs(t, w.poisonsCalls(newRig(t, cfg), p.answer), p.code)
+					failedAs(t, w.poisonsCalls(newPatientRig(t, cfg), p.answer), p.code)
 				})
 			}
 		}
@@ -628,19 +628,22 @@ func TestPoison_OfACallOfWhichAllRecordsFail(t *testing.T) {
 				t.Parallel()
 				cfg := w.config()
 				cfg.Retry.MaxAttempts = 12
-				r := newRig(t, cfg)
-				var records int
+				r := newPatientRig(t, cfg)
+				var records atomic.Int64 // of the call with the poison, of which there is one at a time
 				poison := []byte("poisonous")
 				if !w.writes() {
 					poison = []byte(r.contacts(1)[0])
 				}
 				r.between(func(req *http.Request, body []byte) ([]byte, bool) {
-					records = max(bytes.Count(body, []byte(`"attributes"`)), strings.Count(req.URL.RawQuery, ",")+1)
-					return nil, bytes.Contains(body, poison) || strings.Contains(req.URL.RawQuery, string(poison))
+					picked := bytes.Contains(body, poison) || strings.Contains(req.URL.RawQuery, string(poison))
+					if picked {
+						records.Store(int64(max(bytes.Count(body, []byte(`"attributes"`)), strings.Count(req.URL.RawQuery, ",")+1)))
+					}
+					return nil, picked
 				}, func(rw http.ResponseWriter) {
 					rw.Header().Set("Content-Type", "application/json")
 					item := fmt.Sprintf(`{"success":false,"errors":[{"statusCode":%q,"message":%q,"fields":[]}]}`, p.code, p.message)
-					fmt.Fprint(rw, "["+strings.TrimSuffix(strings.Repeat(item+",", records), ",")+"]")
+					fmt.Fprint(rw, "["+strings.TrimSuffix(strings.Repeat(item+",", int(records.Load())), ",")+"]")
 				})
 				var x store.Record
 				if w.writes() {
@@ -670,7 +673,7 @@ func TestRefusal_OfTheRouteFailsAllAtOnce(t *testing.T) {
 		t.Run(tt.operation, func(t *testing.T) {
 			t.Parallel()
 			w := travelsThat(func(w travel) bool { return w.operation == tt.operation && !w.job })[0]
-			r := newRig(t, w.config())
+			r := newPatientRig(t, w.config())
 			var lines []string
 			switch tt.operation {
 			case "create":
@@ -717,7 +720,7 @@ func TestRefusal_OfAnObjectThatIsNotThere(t *testing.T) {
 			cfg := quick()
 			cfg.Bulk.MinRecords = 1_000
 			cfg.Objects["nope__c"] = dispatcher.ObjectConfig{CreateREST: true}
-			r := newRig(t, cfg)
+			r := newPatientRig(t, cfg)
 			r.between(func(req *http.Request, _ []byte) ([]byte, bool) {
 				return nil, req.Method == http.MethodDelete // the org would take these Ids for some of another object
 			}, answer{400, "INVALID_TYPE"}.send)
@@ -759,7 +762,7 @@ func TestRefusal_OfAJobsCreation(t *testing.T) {
 	} {
 		t.Run(tt.answer.code, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, quick())
+			r := newPatientRig(t, quick())
 			var mu sync.Mutex
 			left := 3 // that are refused
 			r.between(func(req *http.Request, _ []byte) ([]byte, bool) {

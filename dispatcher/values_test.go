@@ -261,7 +261,7 @@ func TestValues_ArriveAsTheyWereWritten(t *testing.T) {
 				cfg.Bulk.MinRecords = 1_000
 				cfg.Objects["holder__c"] = dispatcher.ObjectConfig{CreateREST: true}
 			}
-			r := newRig(t, cfg)
+			r := newPatientRig(t, cfg)
 			p := r.orgWithParents()
 			values := carriedValues(p)
 			if way.over {
@@ -279,7 +279,7 @@ func TestValues_ArriveAsTheyWereWritten(t *testing.T) {
 
 // TestValues_PlatformEventsGoByREST: with the values of their fields, how many there are.
 func TestValues_PlatformEventsGoByREST(t *testing.T) {
-	r := newRig(t, quick())
+	r := newPatientRig(t, quick())
 	err := r.sim.SetSchema([]simulator.Object{{Name: "Shipped__e", Fields: []simulator.Field{
 		{Name: "Order__c"},
 		{Name: "Note__c", Type: "textarea", Length: 131_072},
@@ -315,7 +315,7 @@ func TestValues_PlatformEventsGoByREST(t *testing.T) {
 
 // TestValues_ArriveByTheRowResource is the same for the calls of one record.
 func TestValues_ArriveByTheRowResource(t *testing.T) {
-	r := newRig(t, quick())
+	r := newPatientRig(t, quick())
 	values := carriedValues(r.orgWithParents())
 	c := r.client()
 	for i, v := range values {

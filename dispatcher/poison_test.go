@@ -293,6 +293,7 @@ func TestPoison_OfKeys(t *testing.T) {
 	for _, p := range []struct{ name, field, key, rest, job string }{
 		{"too long", "Shop_Id__c", quoted(strings.Repeat("x", 81)), "STRING_TOO_LONG", "STRING_TOO_LONG"},
 		{"text for a number", "Number__c", `"x"`, "JSON_PARSER_ERROR", "INVALID_FIELD"},
+		{"number for a text", "Shop_Id__c", `7000`, "", ""},
 		{"number with too many digits", "Number__c", `1234567890123456789`, "NUMBER_OUTSIDE_VALID_RANGE", "NUMBER_OUTSIDE_VALID_RANGE"},
 		{"what means null in a job", "Shop_Id__c", `"#N/A"`, "", ""},
 		{"quotes, commas and line breaks", "Shop_Id__c", `"\"a\",,\nb,\"\"\n"`, "", ""},

@@ -58,6 +58,7 @@ func holder() []simulator.Object {
 			{Name: "At__c", Type: "datetime"},
 			{Name: "Time__c", Type: "time"},
 			{Name: "One__c", Type: "picklist", Picklist: []string{"a", "b, \"c\""}},
+			{Name: "Years__c", Type: "picklist", Picklist: []string{"1999"}},
 			{Name: "Tags__c", Type: "multipicklist", Picklist: []string{"a", "b", "c d"}},
 			{Name: "On__c", Type: "boolean"},
 			{Name: "File__c", Type: "base64"},
@@ -96,6 +97,11 @@ func carriedValues(p parents) []carried {
 		{name: "131,072 characters", field: "Long__c", want: strings.Repeat("日", 131_072)},
 		{name: "131,072 characters, half as many emoji", field: "Long__c", want: strings.Repeat("🚀", 65_536)},
 		{name: "131,072 quotes", field: "Long__c", want: strings.Repeat(`"`, 131_072)},
+		{name: "number in a text", field: "Text__c", want: "123456789012345678901.50", sent: `123456789012345678901.50`},
+		{name: "boolean in a text", field: "Text__c", want: "false", sent: `false`},
+		{name: "number in a picklist", field: "Years__c", want: "1999", sent: `1999`},
+		{name: "text in a boolean", field: "On__c", want: true, sent: `"TRUE"`},
+		{name: "text false in a boolean", field: "On__c", want: false, sent: `"false"`},
 		{name: "email", field: "Mail__c", want: "o'hara+x@sub.example.com"},
 
 		{name: "null", field: "Text__c"},
@@ -257,6 +263,7 @@ func TestValues_ArriveAsTheyWereWritten(t *testing.T) {
 			t.Parallel()
 			cfg := quick()
 			cfg.Bulk.MinRecords, cfg.Bulk.MaxWait = 1, 200*time.Millisecond
+			cfg.Validate = dispatcher.ValidateWarn // as it is by default, so that objects are known
 			if way.kind == store.KindREST {
 				cfg.Bulk.MinRecords = 1_000
 				cfg.Objects["holder__c"] = dispatcher.ObjectConfig{CreateREST: true}
@@ -318,6 +325,9 @@ func TestValues_ArriveByTheRowResource(t *testing.T) {
 	r := newPatientRig(t, quick())
 	values := carriedValues(r.orgWithParents())
 	c := r.client()
+	if _, err := c.Describe(t.Context(), "Holder__c"); err != nil {
+		t.Fatal(err)
+	}
 	for i, v := range values {
 		e, err := event.Decode([]byte(`{"key":"k","object":"Holder__c","operation":"create","fields":{` + v.line() + `}}`))
 		if err != nil {

@@ -50,7 +50,7 @@ type rig struct {
 	sim    *simulator.Simulator
 	url    string
 	dial   func(ctx context.Context, network, address string) (net.Conn, error) // nil: over TCP
-	calls  time.Duration // the longest that a call may take
+	calls  time.Duration                                                        // the longest that a call may take
 	store  *store.Store
 	outbox dispatcher.Outbox // the store, or something around it
 	log    *logBook

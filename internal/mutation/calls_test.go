@@ -148,6 +148,11 @@ var calls = []mutant{
 		test:  "dispatcher TestPoison_OfACallThatPassesNever/no_answer/upserts_by_REST/1",
 	},
 	{
+		guard: "a delete hits no record of another object than the event names", does: "the org is given any Id",
+		edits: []edit{{"dispatcher/prepare.go", "if b.schema == nil || b.schema.KeyPrefix == \"\" ||", "if b.schema != nil || b.schema.KeyPrefix == \"\" ||"}},
+		test:  "dispatcher TestPoison_OfIDs/of_another_object/deletes_by_REST",
+	},
+	{
 		guard: "no row is to blame for a job that is not made", does: "an answer that nobody knows fails its events",
 		edits: []edit{{"dispatcher/bulk.go", "if !j.ways.rest && salesforce.ClassOf(err) == salesforce.Split {", "if j.over && salesforce.ClassOf(err) == salesforce.Ambiguous {"}},
 		test:  "dispatcher TestRefusal_OfAJobsCreation/SOMETHING_NEW",

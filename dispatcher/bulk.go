@@ -438,6 +438,7 @@ func (d *Dispatcher) stepSettle(ctx context.Context, j *job, seen salesforce.Job
 	}
 	j.retried = seen.Retries > 0
 	d.hearRecords(j.batch, h.answers())
+	d.hearJob(j.batch, seen)
 	outcomes, spare := j.conclude(h, seen)
 	if spare > 0 {
 		d.metrics.unmatched(spare)

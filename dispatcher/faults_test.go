@@ -231,6 +231,38 @@ func TestFailedJob_PartIsDelivered(t *testing.T) {
 	}
 }
 
+// TestFailedJob_OverWhatIsNoRowsFault: a job that the org gives up over a quota, or
+// over locks, fails no event, however often: sending pauses, or it is tried again.
+func TestFailedJob_OverWhatIsNoRowsFault(t *testing.T) {
+	for _, tr := range traffics() {
+		if !tr.job {
+			continue
+		}
+		for _, f := range []simulator.Fault{
+			{Code: "ExceededQuota", Message: "ApiBatchItems Limit exceeded."},
+			{Code: "ExceededQuota", Message: "ApiBatchItems Limit exceeded.", Part: 0.5},
+			{Code: "TooManyLockFailure", Message: "Too many lock failure 200 Trying again later."},
+		} {
+			t.Run(fmt.Sprint(tr.name, "/", f.Code, " ", f.Part), func(t *testing.T) {
+				t.Parallel()
+				r := tr.prepare(t)
+				f.Do, f.Match.Times = "fail_job", 12
+				r.faults(f)
+				r.start()
+				if f.Code == "ExceededQuota" {
+					r.until("a pause", func() bool { return r.d.Breaker().Reason == dispatcher.ReasonLimit })
+				}
+				tr.settled(r)
+				for _, x := range r.list() {
+					if f.Code == "ExceededQuota" && x.Attempts > 1 { // the last one delivered it
+						t.Errorf("%s was charged %d attempts", x.Key, x.Attempts-1)
+					}
+				}
+			})
+		}
+	}
+}
+
 // TestLostRow: a row that was processed and is in none of the results (rule 4).
 func TestLostRow(t *testing.T) {
 	for _, tr := range traffics() {
@@ -313,7 +345,7 @@ func TestBreaker_OrgDown(t *testing.T) {
 			r.delivers(31)
 			for i := range 31 {
 				if x := r.get(fmt.Sprintf("u-%04d", i)); x.Attempts > 1+3 {
-					t.Errorf("%s was charged %d attempts", x.Key, x.Attempts)
+					t.Errorf("%s was charged %d attempts", x.Key, x.Attempts-1)
 				}
 			}
 			r.until("breaker closes", func() bool { return r.d.Breaker().State == dispatcher.BreakerClosed })

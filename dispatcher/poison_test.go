@@ -455,7 +455,9 @@ func TestPoison_OfAJobThatTheServerGivesUp(t *testing.T) {
 		for _, w := range travelsThat(func(w travel) bool { return w.job && w.writes() }) {
 			t.Run(message+"/"+w.name, func(t *testing.T) {
 				t.Parallel()
-				r := newPatientRig(t, w.config())
+				cfg := w.config()
+				cfg.Retry.MaxAttempts = 15 // what passes by itself is tried as often as may be
+				r := newPatientRig(t, cfg)
 				var mu sync.Mutex
 				doomed := make(map[string][]byte) // by job
 				m := r.between(func(req *http.Request, body []byte) ([]byte, bool) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/outboxd/outboxd/salesforce"
@@ -243,14 +244,26 @@ func (d *Dispatcher) hearRecords(b *batch, answers []salesforce.Result) {
 		if a.Success {
 			continue
 		}
-		class := salesforce.ClassOfRecord(a.Code, a.Message)
-		switch class {
-		case salesforce.Auth, salesforce.PauseOrg, salesforce.PauseQuota:
-			d.breaker.report(writing, &salesforce.APIError{Status: 200, Code: a.Code, Message: a.Message, Class: class, Call: b.route.Operation})
-		case salesforce.BadConfig:
+		switch class := salesforce.ClassOfRecord(a.Code, a.Message); {
+		case aboutOrg(class):
+			d.hearOrg(b, a.Code, a.Message, class)
+		case class == salesforce.BadConfig:
 			d.warnOnce("records are refused over the org's configuration: "+a.Code, slog.String("object", b.route.Object))
 		}
 	}
+}
+
+// hearJob looks whether a job failed over what speaks of the org.
+func (d *Dispatcher) hearJob(b *batch, seen salesforce.Job) {
+	fault := seen.Fault()
+	if class := salesforce.ClassOfRecord(fault.Code, fault.Message); seen.State == salesforce.StateFailed && aboutOrg(class) {
+		d.hearOrg(b, fault.Code, fault.Message, class)
+	}
+}
+
+// hearOrg tells the breaker what an answer to a call that went well says of the org.
+func (d *Dispatcher) hearOrg(b *batch, code, message string, class salesforce.Class) {
+	d.breaker.report(writing, &salesforce.APIError{Status: http.StatusOK, Code: code, Message: message, Class: class, Call: b.route.Operation})
 }
 
 // isStore reports whether err comes from the store rather than the org.

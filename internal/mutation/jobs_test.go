@@ -129,6 +129,11 @@ var jobs = []mutant{
 		test:  "dispatcher TestPoison_OfAJobWithoutAColumn/quoting/creates_by_job",
 	},
 	{
+		guard: "no row is to blame for a job that failed over a quota", does: "it is failed once it is alone",
+		edits: []edit{{"dispatcher/split.go", "case aboutOrg(class):\n\t\treturn j.byClass", "case aboutOrg(class) && j.size < 0:\n\t\treturn j.byClass"}},
+		test:  "dispatcher TestFailedJob_OverWhatIsNoRowsFault/create_by_job/ExceededQuota_0",
+	},
+	{
 		guard: "of a job that is gone nothing is known (rule 6)", does: "its events count as unsent",
 		edits: []edit{{"dispatcher/bulk.go", "return d.end(ctx, j, j.all(j.unaccounted), \"the job is gone\")", "return d.end(ctx, j, j.all(j.unsent), \"the job is gone\")"}},
 		test:  "dispatcher TestJobGone/create_by_job",

@@ -154,21 +154,21 @@ func (s recordShape) fit(name string, v jsontext.Value) jsontext.Value {
 		return jsontext.Value("null")
 	case s.known == nil, kind == 'n', kind == '{', kind == '[':
 		return v
-	case kind == '"':
-		if f, ok := s.known.Field(name); ok && f.Type == "boolean" {
-			switch text := v[1 : len(v)-1]; {
-			case strings.EqualFold(string(text), "true"):
-				return jsontext.Value("true")
-			case strings.EqualFold(string(text), "false"):
-				return jsontext.Value("false")
-			}
-		}
+	case kind == '"' && !isBooleanText(v):
 		return v
 	}
-	if f, ok := s.known.Field(name); ok && textTypes[f.Type] {
+	f, ok := s.known.Field(name)
+	switch {
+	case ok && v[0] == '"' && f.Type == "boolean":
+		return bytes.ToLower(v[1 : len(v)-1])
+	case ok && v[0] != '"' && textTypes[f.Type]:
 		return jsontext.Value(`"` + string(v) + `"`)
 	}
 	return v
+}
+
+func isBooleanText(v jsontext.Value) bool {
+	return len(v) <= len(`"false"`) && (strings.EqualFold(string(v), `"true"`) || strings.EqualFold(string(v), `"false"`))
 }
 
 // textTypes are the types of fields whose values are texts.

@@ -88,7 +88,10 @@ func (c *chunk) heed(h http.Header) {
 
 // owner gives a new row that names none the owner that the assignment rule chooses.
 func (c *chunk) owner(obj *object, w *write) {
-	if f := obj.field("OwnerId"); f != nil && c.assigns && obj.AssignTo != "" && valueOf(w.set, f) == "" {
+	if !c.assigns || obj.AssignTo == "" {
+		return
+	}
+	if f := obj.field("OwnerId"); f != nil && valueOf(w.set, f) == "" {
 		w.set = append(w.set, assignment{f, obj.AssignTo})
 	}
 }

@@ -390,6 +390,35 @@ func TestJob_Operations(t *testing.T) {
 	}
 }
 
+// TestJob_BatchesSideBySide: a row of the second internal batch can come before one of the first.
+func TestJob_BatchesSideBySide(t *testing.T) {
+	o := startOrg(t, Config{})
+	const rows, early, late = 20_101, 9_900, 10_000 // a row in the last chunk of the first batch, one in the first of the second
+	var csv strings.Builder
+	csv.WriteString("LastName,Shop_Id__c\n")
+	for i := range rows {
+		key := i
+		if i == early {
+			key = late
+		}
+		fmt.Fprintf(&csv, "L%d,%d\n", i, key)
+	}
+	job := o.run(insertContacts, csv.String())
+	if job["numberRecordsProcessed"] != float64(rows) || job["numberRecordsFailed"] != 1.0 {
+		t.Fatalf("job %v", job)
+	}
+	failed := rowsOf(t, o.results(job["id"], "failedResults"))
+	if len(failed) != 1 || failed[0][2] != fmt.Sprintf("L%d", early) || !strings.HasPrefix(failed[0][1], "DUPLICATE_VALUE") {
+		t.Errorf("failed %v, want the row that stands first and came second", failed)
+	}
+	if n := len(rowsOf(t, o.results(job["id"], "successfulResults"))); n != rows-1 {
+		t.Errorf("%d rows succeeded", n)
+	}
+	if got := len(o.sim.Effects()); got != rows-1 {
+		t.Errorf("%d effects", got)
+	}
+}
+
 func TestJob_DoubleKeys(t *testing.T) {
 	o := startOrg(t, Config{})
 	j := o.run(upsertContacts, "Shop_Id__c,LastName\na-1,A\nA-1,B\nc,C\n")

@@ -390,6 +390,42 @@ func TestJob_Operations(t *testing.T) {
 	}
 }
 
+// TestJob_OfSomebodyElse: is listed, and can't be ended without a right that the user has not.
+func TestJob_OfSomebodyElse(t *testing.T) {
+	o := startOrg(t, Config{})
+	own := o.job(insertContacts)
+	user := newID("005", 7)
+	o.do("POST", "/_sim/jobs", `{"user":"`+user+`","object":"account","operation":"update"}`).want(200, "")
+	if _, err := o.sim.AddJob(Job{Object: "Lead", Classic: true}); err != nil {
+		t.Fatal(err)
+	}
+	kinds := make(map[string]int)
+	other := ""
+	for _, one := range o.do("GET", "/jobs/ingest", "").want(200, "").object()["records"].([]any) {
+		j := one.(map[string]any)
+		kinds[j["jobType"].(string)]++
+		if j["createdById"] == user {
+			other = j["id"].(string)
+		}
+	}
+	if kinds["V2Ingest"] != 2 || kinds["Classic"] != 1 || other == "" {
+		t.Errorf("listed are %v, of the other user %q", kinds, other)
+	}
+	for kind, n := range kinds {
+		if all := o.do("GET", "/jobs/ingest?jobType="+kind, "").object()["records"].([]any); len(all) != n {
+			t.Errorf("%d of type %s, want %d", len(all), kind, n)
+		}
+	}
+	o.do("PATCH", "/jobs/ingest/"+other, `{"state":"Aborted"}`).refused(400, "INVALIDUSER", "another user")
+	o.do("GET", "/jobs/ingest/"+other, "").want(200, `"state":"Open"`)
+	o.do("PATCH", "/jobs/ingest/"+own, `{"state":"Aborted"}`).want(200, "")
+	for _, def := range []Job{{Object: "Nope"}, {Object: "Lead", User: own}} {
+		if _, err := o.sim.AddJob(def); err == nil {
+			t.Errorf("%+v was taken", def)
+		}
+	}
+}
+
 // TestJob_BatchesSideBySide: a row of the second internal batch can come before one of the first.
 func TestJob_BatchesSideBySide(t *testing.T) {
 	o := startOrg(t, Config{})

@@ -282,10 +282,27 @@ func (d *Dispatcher) replace(ctx context.Context, j *job, why error) error {
 		j.over = true
 		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.suspect(r, problemOf(why), j.ways.rest) }), why.Error())
 	}
+	if _, told := errors.AsType[*salesforce.APIError](why); told && j.tries+1 >= jobTries && !unavailable(why) {
+		j.over = true
+		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.lighter(r, problemOf(why)) }), why.Error())
+	}
 	if err := d.anotherTry(ctx, j, why); err != nil || j.over {
 		return err
 	}
 	return d.stepCreate(ctx, j)
+}
+
+// lighter is the outcome of a record whose upload got through to no job, though the
+// jobs could be made: something on the way does not let it pass, for its size or
+// for one of its records.
+func (j *job) lighter(r record, p store.Problem) store.Outcome {
+	switch {
+	case j.size > 1:
+		return j.split(r, p)
+	case j.ways.rest:
+		return j.culprit(r, p, true)
+	}
+	return j.retry(r, p)
 }
 
 // discard aborts a job that was never closed, and looks until it is seen dead:

@@ -420,21 +420,28 @@ func TestPoison_OfARowThatComesBackBlank(t *testing.T) {
 // TestPoison_OfAnUploadThatIsRefused: the org does not take the data of a job.
 func TestPoison_OfAnUploadThatIsRefused(t *testing.T) {
 	for _, p := range []struct {
-		name string
-		answer
+		name   string
+		answer func(http.ResponseWriter)
+		code   string
 	}{
-		{"too large", answer{400, "CLIENTINPUTERROR"}},
-		{"too large for the edge", answer{413, "REQUEST_TOO_LARGE"}},
-		{"a code that nobody knows", answer{400, "SOMETHING_NEW"}},
-		{"batch", answer{400, "INVALIDBATCH"}},
+		{"too large", answer{400, "CLIENTINPUTERROR"}.send, "CLIENTINPUTERROR"},
+		{"too large for the edge", answer{413, "REQUEST_TOO_LARGE"}.send, "REQUEST_TOO_LARGE"},
+		{"too large for what is between", page(413), "TRANSPORT"},
+		{"no answer", cut, "TRANSPORT"},
+		{"a fault of the server", answer{500, "UNKNOWN_EXCEPTION"}.send, "UNKNOWN_EXCEPTION"},
+		{"a code that nobody knows", answer{400, "SOMETHING_NEW"}.send, "SOMETHING_NEW"},
+		{"batch", answer{400, "INVALIDBATCH"}.send, "INVALIDBATCH"},
+		{"refused", answer{400, "API_ERROR"}.send, "API_ERROR"},
 	} {
 		for _, w := range travelsThat(func(w travel) bool { return w.job && w.writes() }) {
 			t.Run(p.name+"/"+w.name, func(t *testing.T) {
 				t.Parallel()
-				r := newPatientRig(t, w.config())
+				cfg := w.config()
+				cfg.Retry.MaxAttempts = 3 // of who is alone, where nothing is said of it
+				r := newPatientRig(t, cfg)
 				r.between(func(req *http.Request, body []byte) ([]byte, bool) {
 					return nil, req.Method == http.MethodPut && bytes.Contains(body, []byte("poisonous"))
-				}, p.send)
+				}, p.answer)
 				code := ""
 				if w.onlyByJob() {
 					code = p.code
@@ -509,6 +516,18 @@ func (a answer) send(w http.ResponseWriter) {
 	fmt.Fprintf(w, `[{"message":"no","errorCode":%q}]`, a.code)
 }
 
+// page is an answer of somebody between the client and the org.
+func page(status int) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(status)
+		fmt.Fprint(w, "<html>no</html>")
+	}
+}
+
+// cut is no answer.
+func cut(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+
 // refusals are answers to a whole call, each of which a single row could be the
 // reason of: what is not proven to be of the route is not taken for it.
 var refusals = []answer{
@@ -581,13 +600,6 @@ func (w travel) poisonsCalls(r *rig, answer func(http.ResponseWriter)) store.Rec
 // TestPoison_OfACallThatPassesNever: what passes by itself does not of one record.
 // It is sent again in smaller batches, until it is alone.
 func TestPoison_OfACallThatPassesNever(t *testing.T) {
-	page := func(status int) func(http.ResponseWriter) {
-		return func(w http.ResponseWriter) {
-			w.Header().Set("Content-Type", "text/html")
-			w.WriteHeader(status)
-			fmt.Fprint(w, "<html>no</html>")
-		}
-	}
 	for _, p := range []struct {
 		name   string
 		answer func(http.ResponseWriter)
@@ -598,7 +610,7 @@ func TestPoison_OfACallThatPassesNever(t *testing.T) {
 		{"a fault of the server", answer{500, "UNKNOWN_EXCEPTION"}.send, "UNKNOWN_EXCEPTION", true},
 		{"a call that ran too long", answer{400, "REQUEST_RUNNING_TOO_LONG"}.send, "REQUEST_RUNNING_TOO_LONG", true},
 		{"too large for the edge", page(413), "TRANSPORT", true},
-		{"no answer", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, "TRANSPORT", true},
+		{"no answer", cut, "TRANSPORT", true},
 	} {
 		for _, w := range travelsThat(travel.byREST) {
 			if p.doubt && w.operation == "create" {

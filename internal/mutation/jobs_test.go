@@ -134,6 +134,11 @@ var jobs = []mutant{
 		test:  "dispatcher TestFailedJob_OverWhatIsNoRowsFault/create_by_job/ExceededQuota_0",
 	},
 	{
+		guard: "an upload that gets through to no job takes nobody along (P6)", does: "it goes back as it is, for ever",
+		edits: []edit{{"dispatcher/bulk.go", "told && j.tries+1 >= jobTries", "told && j.over"}},
+		test:  "dispatcher TestPoison_OfAnUploadThatIsRefused/no_answer/upserts_by_job",
+	},
+	{
 		guard: "of a job that is gone nothing is known (rule 6)", does: "its events count as unsent",
 		edits: []edit{{"dispatcher/bulk.go", "return d.end(ctx, j, j.all(j.unaccounted), \"the job is gone\")", "return d.end(ctx, j, j.all(j.unsent), \"the job is gone\")"}},
 		test:  "dispatcher TestJobGone/create_by_job",

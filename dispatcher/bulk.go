@@ -454,6 +454,7 @@ func (d *Dispatcher) stepSettle(ctx context.Context, j *job, seen salesforce.Job
 		return err
 	}
 	j.retried = seen.Retries > 0
+	j.oneToBlame = true // results that tell nothing of a row may be another row's doing
 	d.hearRecords(j.batch, h.answers())
 	d.hearJob(j.batch, seen)
 	outcomes, spare := j.conclude(h, seen)

@@ -452,6 +452,26 @@ func TestPoison_OfAnUploadThatIsRefused(t *testing.T) {
 	}
 }
 
+// TestPoison_OfResultsThatTellNothing: what can be repeated is, in smaller jobs, until
+// the one is alone whose results never tell of any row.
+func TestPoison_OfResultsThatTellNothing(t *testing.T) {
+	cfg := quick()
+	cfg.Chance = func() float64 { return 1 } // or chance would take the batch apart
+	r := newPatientRig(t, cfg)
+	r.put(many(goodEvents, upsertContact)...)
+	r.put(`{"key":"poison","object":"Contact","operation":"upsert","external_id":{"field":"Shop_Id__c","value":"P"},"fields":{"LastName":"x"}}`)
+	r.startWith(&oddOrg{Org: r.client(), rows: func(_ string, _ []string, rows []salesforce.ResultRow) []salesforce.ResultRow {
+		if slices.ContainsFunc(rows, func(row salesforce.ResultRow) bool { return slices.Contains(row.Cells, "P") }) {
+			return nil
+		}
+		return rows
+	}})
+	r.until("the good ones are delivered", func() bool { return r.counts().Of(store.Delivered) >= goodEvents })
+	for _, x := range r.list(store.Failed, store.InDoubt) {
+		t.Errorf("%s is %s, %+v", x.Key, x.State, x.LastError)
+	}
+}
+
 // TestPoison_OfAJobThatTheServerGivesUp: an internal batch that fails again and
 // again leaves its rows unprocessed and does not say over which.
 func TestPoison_OfAJobThatTheServerGivesUp(t *testing.T) {
@@ -624,6 +644,7 @@ func TestPoison_OfACallThatPassesNever(t *testing.T) {
 					t.Parallel()
 					cfg := w.config()
 					cfg.Retry.MaxAttempts = attempts
+					cfg.Chance = func() float64 { return 1 } // or chance would take the batch apart
 					failedAs(t, w.poisonsCalls(newPatientRig(t, cfg), p.answer), p.code)
 				})
 			}

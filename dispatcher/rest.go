@@ -253,10 +253,12 @@ func (d *Dispatcher) hearRecords(b *batch, answers []salesforce.Result) {
 	}
 }
 
-// hearJob looks whether a job failed over what speaks of the org.
+// hearJob looks whether a job failed over what speaks of the org. A quota of a job's
+// is one of batches, which is no reason to hold back what goes by REST.
 func (d *Dispatcher) hearJob(b *batch, seen salesforce.Job) {
 	fault := seen.Fault()
-	if class := salesforce.ClassOfRecord(fault.Code, fault.Message); seen.State == salesforce.StateFailed && aboutOrg(class) {
+	class := salesforce.ClassOfRecord(fault.Code, fault.Message)
+	if seen.State == salesforce.StateFailed && aboutOrg(class) && class != salesforce.PauseQuota {
 		d.hearOrg(b, fault.Code, fault.Message, class)
 	}
 }

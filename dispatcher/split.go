@@ -63,7 +63,9 @@ func (j *judge) unprocessed(r record, job salesforce.Job) store.Outcome {
 	}
 	switch class := salesforce.ClassOfRecord(p.Code, p.Message); {
 	case aboutOrg(class):
-		return j.byClass(r, p, class)
+		o := j.unsent(r)
+		o.Problem, o.Delay = &p, min(quotaPatience*j.cfg.Retry.Initial, j.cfg.Retry.Max)
+		return o
 	case j.size <= 1 && r.Attempts+1 >= loneTries && !passesByItself(p.Code):
 		return j.fail(r, p)
 	}

@@ -130,8 +130,8 @@ var jobs = []mutant{
 	},
 	{
 		guard: "no row is to blame for a job that failed over a quota", does: "it is failed once it is alone",
-		edits: []edit{{"dispatcher/split.go", "case aboutOrg(class):\n\t\treturn j.byClass", "case aboutOrg(class) && j.size < 0:\n\t\treturn j.byClass"}},
-		test:  "dispatcher TestFailedJob_OverWhatIsNoRowsFault/create_by_job/ExceededQuota_0",
+		edits: []edit{{"dispatcher/split.go", "case aboutOrg(class):\n\t\to := j.unsent(r)", "case aboutOrg(class) && j.size < 0:\n\t\to := j.unsent(r)"}},
+		test:  "dispatcher TestUnprocessed",
 	},
 	{
 		guard: "an upload that gets through to no job takes nobody along (P6)", does: "it goes back as it is, for ever",

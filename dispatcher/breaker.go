@@ -371,6 +371,13 @@ func speaksOfOrg(err error) bool {
 	return ok && (e.Unavailable() || e.Code == salesforce.CodeTransport && e.Class == salesforce.Ambiguous)
 }
 
+// unavailable reports whether err says that the org, or the way to it, is down,
+// which no record can be the reason of.
+func unavailable(err error) bool {
+	e, ok := errors.AsType[*salesforce.APIError](err)
+	return ok && e.Unavailable()
+}
+
 // maintenance holds the codes of an org that can be read but not written to.
 var maintenance = map[string]bool{
 	"INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": true,

@@ -192,10 +192,21 @@ func (d *Dispatcher) stepCreate(ctx context.Context, j *job) error {
 		j.over = true
 		return d.giveBack(ctx, j.batch, err.Error())
 	case isRefusal(err) && !speaksOfOrg(err):
+		// The call named the object, the operation and the key field, and no row: it is true of all.
 		j.over = true
-		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.culprit(r, problemOf(err), j.ways.rest) }), err.Error())
+		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.notMade(r, err) }), err.Error())
 	}
 	return d.anotherTry(ctx, j, err)
+}
+
+// notMade is the outcome of a record for which no job is made: REST may carry it,
+// and else it is failed where the refusal is of the route. What nobody knows, or
+// calls a limit, no record is failed for.
+func (j *job) notMade(r record, err error) store.Outcome {
+	if !j.ways.rest && salesforce.ClassOf(err) == salesforce.Split {
+		return j.retry(r, problemOf(err))
+	}
+	return j.culprit(r, problemOf(err), j.ways.rest)
 }
 
 // anotherTry waits before the next job is made, or gives the events back.
@@ -275,10 +286,27 @@ func (d *Dispatcher) replace(ctx context.Context, j *job, why error) error {
 		j.over = true
 		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.suspect(r, problemOf(why), j.ways.rest) }), why.Error())
 	}
+	if _, told := errors.AsType[*salesforce.APIError](why); told && j.tries+1 >= jobTries && !unavailable(why) {
+		j.over = true
+		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.lighter(r, problemOf(why)) }), why.Error())
+	}
 	if err := d.anotherTry(ctx, j, why); err != nil || j.over {
 		return err
 	}
 	return d.stepCreate(ctx, j)
+}
+
+// lighter is the outcome of a record whose upload got through to no job, though the
+// jobs could be made: something on the way does not let it pass, for its size or
+// for one of its records.
+func (j *job) lighter(r record, p store.Problem) store.Outcome {
+	switch {
+	case j.size > 1:
+		return j.split(r, p)
+	case j.ways.rest:
+		return j.culprit(r, p, true)
+	}
+	return j.retry(r, p)
 }
 
 // discard aborts a job that was never closed, and looks until it is seen dead:
@@ -437,7 +465,9 @@ func (d *Dispatcher) stepSettle(ctx context.Context, j *job, seen salesforce.Job
 		d.keepJobsBack()
 	}
 	j.retried = seen.Retries > 0
+	j.oneToBlame = true // results that tell nothing of a row may be another row's doing
 	d.hearRecords(j.batch, h.answers())
+	d.hearJob(j.batch, seen)
 	outcomes, spare := j.conclude(h, seen)
 	if spare > 0 {
 		d.metrics.unmatched(spare)

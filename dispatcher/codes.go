@@ -143,7 +143,7 @@ func ofOrg(c salesforce.Code) Code {
 
 // classDoes is what byClass does, in words.
 var classDoes = map[salesforce.Class]string{
-	salesforce.Ambiguous:  "It is not known whether the record was written. What can be repeated is sent again, what can't is in doubt; later events of the same record wait for the late window.",
+	salesforce.Ambiguous:  "It is not known whether the record was written. What can be repeated is sent again, from the second time on in halves, what can't is in doubt; later events of the same record wait for the late window.",
 	salesforce.Retry:      "The event is sent again after a growing pause, in smaller batches, within the bounds of dispatch.retry.",
 	salesforce.Split:      "The batch is sent again in halves until the culprit is alone; alone it is failed.",
 	salesforce.Auth:       "Sending pauses with the reason login, and is tried again; no event is charged an attempt.",

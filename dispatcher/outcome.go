@@ -64,6 +64,8 @@ type judge struct {
 	size       int    // records that travelled together
 	bulk       bool
 	retried    bool // the job was retried by the org itself
+	// oneToBlame: a single record may be why the whole call ended without a word on any.
+	oneToBlame bool
 	// late: an earlier sending may still be on its way, whatever this one answers.
 	late bool
 	// echo is for how long what was sent before this start may still arrive.
@@ -108,6 +110,12 @@ func (j *judge) retry(r record, p store.Problem) store.Outcome {
 	if retry.MaxAttempts > 0 && r.Attempts+1 >= retry.MaxAttempts || retry.MaxAge > 0 && r.Age >= retry.MaxAge {
 		return j.fail(r, p)
 	}
+	return j.later(r, p)
+}
+
+// later is retry without an end.
+func (j *judge) later(r record, p store.Problem) store.Outcome {
+	retry := j.cfg.Retry
 	o := j.unsent(r)
 	o.Problem, o.Charge = &p, true
 	o.Delay = backoff(r.Attempts+1, retry.Initial, retry.Max, j.cfg.Chance)
@@ -129,10 +137,24 @@ func (j *judge) smaller(r record, p store.Problem) store.Outcome {
 func (j *judge) ambiguous(r record, p store.Problem) store.Outcome {
 	o := j.doubt(r, p)
 	if j.idempotent {
-		o = j.retry(r, p)
+		o = j.alone(r, p)
 		o.Hold = j.cfg.REST.LateWindow
 	}
 	o.Sent, o.SentKey, o.OtherOrg = true, j.keyField, false
+	return o
+}
+
+// alone is retry that isolates whoever makes calls end without a word (P6): from
+// the second time on in batches of half the size. Halving ends, so the limits of
+// attempts and age wait until a record is alone.
+func (j *judge) alone(r record, p store.Problem) store.Outcome {
+	if !j.oneToBlame || j.size <= 1 {
+		return j.retry(r, p)
+	}
+	o := j.later(r, p)
+	if r.Attempts > 0 {
+		o.MaxBatch = half(j.size)
+	}
 	return o
 }
 

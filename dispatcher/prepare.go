@@ -89,11 +89,11 @@ func (b *batch) unfit(r record, p store.Problem) store.Outcome {
 }
 
 // learn asks the org for what the batch depends on: whether its writes may be
-// repeated, and the types of its fields.
+// repeated, the types of its fields, and of which object an Id is that is to be deleted.
 func (d *Dispatcher) learn(ctx context.Context, b *batch) error {
 	b.idempotent = b.route.Operation != opCreate && b.route.Operation != opUpsert
 	depends := needsTraits(b.route, b.object)
-	if !depends && !b.bulk {
+	if !depends && !b.bulk && b.route.Operation != opDelete {
 		b.ways = waysOf(b.route, b.object, traits{})
 		return d.learnForCheck(ctx, b)
 	}
@@ -209,8 +209,18 @@ func (b *batch) address(r *record, e *event.Event) *store.Problem {
 	r.row.ID, r.name = id, string(id)
 	if b.route.Operation == opDelete || b.route.Operation == opHardDelete {
 		r.row.Fields = nil
+		return b.ofObject(id)
 	}
 	return nil
+}
+
+// ofObject keeps a delete from hitting a record of another object than the event
+// names: a call that deletes takes Ids of all objects.
+func (b *batch) ofObject(id salesforce.ID) *store.Problem {
+	if b.schema == nil || b.schema.KeyPrefix == "" || strings.HasPrefix(string(id), b.schema.KeyPrefix) {
+		return nil
+	}
+	return invalid("id: not the Id of a record of " + b.schema.Name + ", which begin with " + b.schema.KeyPrefix)
 }
 
 // field is the org's description of a field, nil if there is none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/outboxd/outboxd/salesforce"
@@ -145,10 +146,26 @@ func (d *Dispatcher) write(ctx context.Context, b *batch) ([]salesforce.Result, 
 	return answers, err
 }
 
-// routeWide holds the codes of a call that blame the object or the operation:
-// smaller calls would fare no better.
-var routeWide = map[string]bool{
-	"INVALID_TYPE": true, "INVALID_TYPE_FOR_OPERATION": true, "NOT_FOUND": true, "FORBIDDEN": true,
+// ofRoute reports whether it is proven that a call was refused over its object,
+// its operation or its key field, so that smaller calls would fare no better: the
+// org's description, not older than a minute, says so as well. The code alone
+// proves nothing. A parent of a type that there is not can be INVALID_TYPE, an Id
+// of another object INVALID_TYPE_FOR_OPERATION, and both are one row's (P6).
+func (d *Dispatcher) ofRoute(ctx context.Context, r store.Route) bool {
+	object, err := d.glance(ctx, r.Object, d.describeAnew)
+	if err != nil {
+		return salesforce.IsNotFound(err)
+	}
+	switch r.Operation {
+	case opCreate:
+		return !object.Createable
+	case opUpdate:
+		return !object.Updateable
+	case opDelete:
+		return !object.Deletable
+	}
+	f, ok := object.Field(r.ExternalID)
+	return !ok || !f.ExternalID && !f.IDLookup || !object.Createable && !object.Updateable
 }
 
 // endUnanswered settles a call that failed as a whole.
@@ -157,11 +174,12 @@ func (d *Dispatcher) endUnanswered(ctx context.Context, b *batch, err error) err
 	class := salesforce.ClassOf(err)
 	switch {
 	case class == salesforce.Ambiguous:
+		b.oneToBlame = !unavailable(err)
 		d.log.Warn("collections call is ambiguous", "attempt", string(b.ID), "object", b.route.Object,
 			"operation", b.route.Operation, "records", len(b.records), "err", err)
 	case speaksOfOrg(err), errors.Is(err, context.Canceled), errors.Is(err, errOtherOrg):
 		return d.giveBack(ctx, b, err.Error()) // proved: nothing was written, and no record is to blame
-	case class == salesforce.BadConfig && routeWide[p.Code]:
+	case class == salesforce.BadConfig && d.ofRoute(ctx, b.route):
 		class = salesforce.Permanent
 	case class == salesforce.BadConfig, class == salesforce.Permanent:
 		class = salesforce.Split // whom it blames shows when each is alone
@@ -226,14 +244,28 @@ func (d *Dispatcher) hearRecords(b *batch, answers []salesforce.Result) {
 		if a.Success {
 			continue
 		}
-		class := salesforce.ClassOfRecord(a.Code, a.Message)
-		switch class {
-		case salesforce.Auth, salesforce.PauseOrg, salesforce.PauseQuota:
-			d.breaker.report(writing, &salesforce.APIError{Status: 200, Code: a.Code, Message: a.Message, Class: class, Call: b.route.Operation})
-		case salesforce.BadConfig:
+		switch class := salesforce.ClassOfRecord(a.Code, a.Message); {
+		case aboutOrg(class):
+			d.hearOrg(b, a.Code, a.Message, class)
+		case class == salesforce.BadConfig:
 			d.warnOnce("records are refused over the org's configuration: "+a.Code, slog.String("object", b.route.Object))
 		}
 	}
+}
+
+// hearJob looks whether a job failed over what speaks of the org. A quota of a job's
+// is one of batches, which is no reason to hold back what goes by REST.
+func (d *Dispatcher) hearJob(b *batch, seen salesforce.Job) {
+	fault := seen.Fault()
+	class := salesforce.ClassOfRecord(fault.Code, fault.Message)
+	if seen.State == salesforce.StateFailed && aboutOrg(class) && class != salesforce.PauseQuota {
+		d.hearOrg(b, fault.Code, fault.Message, class)
+	}
+}
+
+// hearOrg tells the breaker what an answer to a call that went well says of the org.
+func (d *Dispatcher) hearOrg(b *batch, code, message string, class salesforce.Class) {
+	d.breaker.report(writing, &salesforce.APIError{Status: http.StatusOK, Code: code, Message: message, Class: class, Call: b.route.Operation})
 }
 
 // isStore reports whether err comes from the store rather than the org.

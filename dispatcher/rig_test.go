@@ -50,6 +50,7 @@ type rig struct {
 	sim    *simulator.Simulator
 	url    string
 	dial   func(ctx context.Context, network, address string) (net.Conn, error) // nil: over TCP
+	calls  time.Duration                                                        // the longest that a call may take
 	store  *store.Store
 	outbox dispatcher.Outbox // the store, or something around it
 	log    *logBook
@@ -84,7 +85,7 @@ func newRig(t testing.TB, cfg dispatcher.Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, cfg: cfg, sim: sim, url: url, store: s, outbox: s, log: &logBook{}}
+	r := &rig{t: t, cfg: cfg, sim: sim, url: url, calls: time.Second, store: s, outbox: s, log: &logBook{}}
 	t.Cleanup(func() {
 		r.halt()
 		if bad, err := s.Check(context.Background()); err != nil || len(bad) > 0 {
@@ -100,11 +101,19 @@ func newRig(t testing.TB, cfg dispatcher.Config) *rig {
 	return r
 }
 
+// newPatientRig is newRig for tests that want no call to be given up, however busy the machine.
+func newPatientRig(t testing.TB, cfg dispatcher.Config) *rig {
+	t.Helper()
+	r := newRig(t, cfg)
+	r.calls = patience
+	return r
+}
+
 // client makes a new client, as a restart does.
 func (r *rig) client() *salesforce.Client {
 	r.t.Helper()
 	c, err := salesforce.New(salesforce.Config{
-		LoginURL: r.url, Timeout: time.Second, DialContext: r.dial,
+		LoginURL: r.url, Timeout: r.calls, DialContext: r.dial,
 		Auth: salesforce.Credentials{Flow: salesforce.FlowClientCredentials, ClientID: simulator.DefaultClientID, ClientSecret: simulator.DefaultClientSecret},
 	})
 	if err != nil {

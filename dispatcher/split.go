@@ -53,17 +53,34 @@ func (j *judge) culprit(r record, p store.Problem, rest bool) store.Outcome {
 
 // unprocessed is the outcome of a row that its job did not come to. Of a job
 // that failed, the others may be the reason: it travels with fewer of them, and
-// when it keeps failing alone it is the reason.
+// when it keeps failing alone it is the reason. But no row is the reason of what
+// the org says of itself, such as a quota, or of what passes by itself.
 func (j *judge) unprocessed(r record, job salesforce.Job) store.Outcome {
 	p := faultProblem(job.Fault())
 	if job.State != salesforce.StateFailed {
 		p = store.Problem{Code: strings.ToUpper(string(job.State)), Message: "the job ended before it came to this row"}
 		return j.retry(r, p)
 	}
-	if j.size <= 1 && r.Attempts+1 >= loneTries {
+	switch class := salesforce.ClassOfRecord(p.Code, p.Message); {
+	case aboutOrg(class):
+		o := j.unsent(r)
+		o.Problem, o.Delay = &p, min(quotaPatience*j.cfg.Retry.Initial, j.cfg.Retry.Max)
+		return o
+	case j.size <= 1 && r.Attempts+1 >= loneTries && !passesByItself(p.Code):
 		return j.fail(r, p)
 	}
 	return j.smaller(r, p)
+}
+
+// aboutOrg reports whether a class speaks of the org or the login, and of no record.
+func aboutOrg(class salesforce.Class) bool {
+	return class == salesforce.Auth || class == salesforce.PauseOrg || class == salesforce.PauseQuota
+}
+
+// passesByItself reports whether a code says of a whole call too that the same may pass later.
+func passesByItself(code string) bool {
+	c, ok := salesforce.Explain(code)
+	return ok && c.CallClass == salesforce.Retry
 }
 
 // loneTries is how often a row may sink a job of its own before it is failed.

@@ -298,8 +298,8 @@ func TestValidate_AnAnswerThatBlamesTheSchemaHasItAskedForAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, validating(dispatcher.ValidateWarn))
 	org := &behind{Client: r.client(), change: func(*salesforce.Object) {}, asked: map[string]int{}}
-	r.put(many(10, func(i int) string { // a number in a text field, of which the check is not sure
-		return fmt.Sprintf(`{"key":"p-%d","object":"Contact","operation":"upsert","external_id":{"field":"Shop_Id__c","value":"P-%d"},"fields":{"LastName":"A","Title":5}}`, i, i)
+	r.put(many(10, func(i int) string { // null in a boolean field, of which the check is not sure
+		return fmt.Sprintf(`{"key":"p-%d","object":"Contact","operation":"upsert","external_id":{"field":"Shop_Id__c","value":"P-%d"},"fields":{"LastName":"A","DoNotCall":null}}`, i, i)
 	})...)
 	r.startWith(org)
 	r.until("asked again", func() bool { return org.times("Contact") > 0 })

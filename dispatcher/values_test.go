@@ -44,8 +44,7 @@ func (c *carried) line() string {
 // holder is an object with a field of every type.
 func holder() []simulator.Object {
 	return []simulator.Object{
-		{Name: "RecordType", KeyPrefix: "012", Fields: []simulator.Field{{Name: "DeveloperName", ExternalID: true, Unique: true}}},
-		{Name: "Holder__c", Fields: []simulator.Field{
+		{Name: "Holder__c", RecordTypes: []simulator.RecordType{{Name: "Retail", Label: "Retail, \"B2C\""}, {Name: "Trade"}}, Fields: []simulator.Field{
 			{Name: "Sku__c", ExternalID: true, Unique: true, CaseSensitive: true},
 			{Name: "Kept__c"},
 			{Name: "Text__c"},
@@ -59,10 +58,12 @@ func holder() []simulator.Object {
 			{Name: "At__c", Type: "datetime"},
 			{Name: "Time__c", Type: "time"},
 			{Name: "One__c", Type: "picklist", Picklist: []string{"a", "b, \"c\""}},
+			{Name: "Years__c", Type: "picklist", Picklist: []string{"1999"}},
 			{Name: "Tags__c", Type: "multipicklist", Picklist: []string{"a", "b", "c d"}},
 			{Name: "On__c", Type: "boolean"},
 			{Name: "File__c", Type: "base64"},
-			{Name: "RecordTypeId", Type: "reference", ReferenceTo: simulator.References{"RecordType"}, Relationship: "RecordType"},
+			{Name: "ShipStreet", Type: "textarea"},
+			{Name: "ShipCity"},
 			{Name: "Single__c", Type: "reference", ReferenceTo: simulator.References{"Account"}, Relationship: "Single__r"},
 			{Name: "Any__c", Type: "reference", ReferenceTo: simulator.References{"Account", "Contact"}, Relationship: "Any__r"},
 		}},
@@ -96,6 +97,11 @@ func carriedValues(p parents) []carried {
 		{name: "131,072 characters", field: "Long__c", want: strings.Repeat("日", 131_072)},
 		{name: "131,072 characters, half as many emoji", field: "Long__c", want: strings.Repeat("🚀", 65_536)},
 		{name: "131,072 quotes", field: "Long__c", want: strings.Repeat(`"`, 131_072)},
+		{name: "number in a text", field: "Text__c", want: "123456789012345678901.50", sent: `123456789012345678901.50`},
+		{name: "boolean in a text", field: "Text__c", want: "false", sent: `false`},
+		{name: "number in a picklist", field: "Years__c", want: "1999", sent: `1999`},
+		{name: "text in a boolean", field: "On__c", want: true, sent: `"TRUE"`},
+		{name: "text false in a boolean", field: "On__c", want: false, sent: `"false"`},
 		{name: "email", field: "Mail__c", want: "o'hara+x@sub.example.com"},
 
 		{name: "null", field: "Text__c"},
@@ -138,6 +144,9 @@ func carriedValues(p parents) []carried {
 
 		{name: "record type", field: "RecordTypeId", want: p.recordType},
 		{name: "record type by name", field: "RecordTypeId", want: p.recordType, member: "RecordType", sent: `{"DeveloperName":"Retail"}`},
+		{name: "record type by label", field: "RecordTypeId", want: p.recordType, member: "RecordType", sent: `{"Name":"Retail, \"B2C\""}`},
+		{name: "street of a compound address", field: "ShipStreet", want: "1 Way\nFloor 2"},
+		{name: "city of a compound address", field: "ShipCity", want: "Ürzig"},
 		{name: "lookup", field: "Single__c", want: p.account},
 		{name: "lookup, Id of 15 characters", field: "Single__c", want: p.account, sent: `"` + p.account[:15] + `"`},
 		{name: "parent by external id", field: "Single__c", want: p.account, member: "Single__r", sent: `{"Shop_Id__c":"P, \"1\""}`},
@@ -198,13 +207,17 @@ func (r *rig) orgWithParents() (p parents) {
 	}{
 		{&p.account, "Account", `{"Name":"A","Shop_Id__c":"P, \"1\""}`},
 		{&p.contact, "Contact", `{"LastName":"C","Shop_Id__c":"P, \"1\""}`},
-		{&p.recordType, "RecordType", `{"DeveloperName":"Retail"}`},
 	} {
 		got, err := c.CreateOne(r.t.Context(), x.object, salesforce.Row{Fields: json.RawMessage(x.fields)}, salesforce.Headers{})
 		if err != nil || !got.Success {
 			r.t.Fatalf("%s: %+v, %v", x.object, got, err)
 		}
 		*x.id = string(got.ID)
+	}
+	for _, x := range r.sim.Records("RecordType") {
+		if x["SobjectType"] == "Holder__c" && x["DeveloperName"] == "Retail" {
+			p.recordType = x["Id"].(string)
+		}
 	}
 	return p
 }
@@ -250,11 +263,12 @@ func TestValues_ArriveAsTheyWereWritten(t *testing.T) {
 			t.Parallel()
 			cfg := quick()
 			cfg.Bulk.MinRecords, cfg.Bulk.MaxWait = 1, 200*time.Millisecond
+			cfg.Validate = dispatcher.ValidateWarn // as it is by default, so that objects are known
 			if way.kind == store.KindREST {
 				cfg.Bulk.MinRecords = 1_000
 				cfg.Objects["holder__c"] = dispatcher.ObjectConfig{CreateREST: true}
 			}
-			r := newRig(t, cfg)
+			r := newPatientRig(t, cfg)
 			p := r.orgWithParents()
 			values := carriedValues(p)
 			if way.over {
@@ -272,7 +286,7 @@ func TestValues_ArriveAsTheyWereWritten(t *testing.T) {
 
 // TestValues_PlatformEventsGoByREST: with the values of their fields, how many there are.
 func TestValues_PlatformEventsGoByREST(t *testing.T) {
-	r := newRig(t, quick())
+	r := newPatientRig(t, quick())
 	err := r.sim.SetSchema([]simulator.Object{{Name: "Shipped__e", Fields: []simulator.Field{
 		{Name: "Order__c"},
 		{Name: "Note__c", Type: "textarea", Length: 131_072},
@@ -308,9 +322,12 @@ func TestValues_PlatformEventsGoByREST(t *testing.T) {
 
 // TestValues_ArriveByTheRowResource is the same for the calls of one record.
 func TestValues_ArriveByTheRowResource(t *testing.T) {
-	r := newRig(t, quick())
+	r := newPatientRig(t, quick())
 	values := carriedValues(r.orgWithParents())
 	c := r.client()
+	if _, err := c.Describe(t.Context(), "Holder__c"); err != nil {
+		t.Fatal(err)
+	}
 	for i, v := range values {
 		e, err := event.Decode([]byte(`{"key":"k","object":"Holder__c","operation":"create","fields":{` + v.line() + `}}`))
 		if err != nil {

@@ -206,6 +206,14 @@ func (c *Client) Described(object string) (o *Object, absent bool, age time.Dura
 	return d.object, d.absent != nil, time.Since(d.asked)
 }
 
+// known is what the cache has of an object, however old; nil if it has nothing.
+func (c *Client) known(object string) *Object {
+	if d := c.describes.known(object); d != nil {
+		return d.object
+	}
+	return nil
+}
+
 // Describe tells about an object, from the cache for ten minutes; after that the org is asked whether anything changed. An
 // object that is not there (IsNotFound) is remembered for a minute.
 func (c *Client) Describe(ctx context.Context, object string) (*Object, error) {

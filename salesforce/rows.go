@@ -21,8 +21,8 @@ type Row struct {
 	// External is the value of the external id field of an upsert: a JSON string or number.
 	External json.RawMessage
 	// Fields is a JSON object of field values as the org takes them; a nested object names a parent by its
-	// external id. Over REST the values travel as they are: numbers keep their digits, and absent, null and ""
-	// are three things. A member that names the record again (Id of an update, the external id field of an upsert) is
+	// external id. Numbers keep their digits. Where the object was described, a number in a text field travels as a
+	// text, and the text true in a boolean field as a boolean: jobs take both, and REST would not. A member that names the record again (Id of an update, the external id field of an upsert) is
 	// left out, and so is "attributes". nil for deletes.
 	Fields json.RawMessage
 }
@@ -94,7 +94,7 @@ func (c *Client) one(ctx context.Context, name, method, path, object string, row
 	k := &call{name: name, kind: CallREST, method: method, path: path, write: true, header: h.values()}
 	if method != http.MethodDelete {
 		var b bytes.Buffer
-		if err := writeRecord(&b, row, recordShape{named: "Id"}); err != nil {
+		if err := writeRecord(&b, row, recordShape{named: "Id", known: c.known(object)}); err != nil {
 			return Result{}, invalid(name, err.Error())
 		}
 		k.body = b.Bytes()
@@ -136,14 +136,48 @@ func invalid(name, why string) *APIError {
 
 // recordShape is what a record carries beside its fields.
 type recordShape struct {
-	object string // attributes.type; "" for the single-row resources
-	id     bool   // a member id
-	field  string // of an upsert: the external id field
-	named  string // the field that names the record and is left out of Fields
+	object string  // attributes.type; "" for the single-row resources
+	id     bool    // a member id
+	field  string  // of an upsert: the external id field
+	named  string  // the field that names the record and is left out of Fields
+	known  *Object // what was last said of the object; nil where nothing was
 }
 
-// writeRecord writes one record of a JSON body. The values of Fields are copied byte for byte,
-// but for the empty text: it clears a field as null does, of any type, and the org takes null alone for a date or a number.
+// fit makes a value what the org's parser takes for the field, where a job would
+// take it as it is: a record can go either way, and must fare alike. A number or
+// a boolean in a text field becomes a text, true and false in a text a boolean. The
+// empty text clears a field as null does, of any type, and the org takes null
+// alone for a date or a number.
+func (s recordShape) fit(name string, v jsontext.Value) jsontext.Value {
+	switch kind := v.Kind(); {
+	case string(v) == `""`:
+		return jsontext.Value("null")
+	case s.known == nil, kind == 'n', kind == '{', kind == '[':
+		return v
+	case kind == '"' && !isBooleanText(v):
+		return v
+	}
+	f, ok := s.known.Field(name)
+	switch {
+	case ok && v[0] == '"' && f.Type == "boolean":
+		return bytes.ToLower(v[1 : len(v)-1])
+	case ok && v[0] != '"' && textTypes[f.Type]:
+		return jsontext.Value(`"` + string(v) + `"`)
+	}
+	return v
+}
+
+func isBooleanText(v jsontext.Value) bool {
+	return len(v) <= len(`"false"`) && (strings.EqualFold(string(v), `"true"`) || strings.EqualFold(string(v), `"false"`))
+}
+
+// textTypes are the types of fields whose values are texts.
+var textTypes = map[string]bool{
+	"string": true, "textarea": true, "email": true, "phone": true, "url": true, "combobox": true,
+	"encryptedstring": true, "picklist": true, "multipicklist": true,
+}
+
+// writeRecord writes one record of a JSON body. The values of Fields are copied byte for byte, but for what fit changes.
 func writeRecord(b *bytes.Buffer, row Row, shape recordShape) error {
 	sep := byte('{')
 	member := func(name string, value []byte) {
@@ -163,7 +197,7 @@ func writeRecord(b *bytes.Buffer, row Row, shape recordShape) error {
 		if kind := external.Kind(); kind != '"' && kind != '0' || !external.IsValid() {
 			return errors.New("external id: must be a string or a number")
 		}
-		member(shape.field, row.External)
+		member(shape.field, shape.fit(shape.field, external))
 	}
 	err := EachMember(row.Fields, func(text []byte, value jsontext.Value) error {
 		name := string(text)
@@ -173,10 +207,7 @@ func writeRecord(b *bytes.Buffer, row Row, shape recordShape) error {
 		if !isName(name) {
 			return fmt.Errorf("%q is not the name of a field", clip(name, 100))
 		}
-		if string(value) == `""` {
-			value = jsontext.Value("null")
-		}
-		member(name, value)
+		member(name, shape.fit(name, value))
 		return nil
 	})
 	if sep == '{' {

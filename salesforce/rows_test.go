@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -519,5 +520,33 @@ func TestFail_WhatIsShownIsBoundedAndTellsNoToken(t *testing.T) {
 func TestClip_NeverGrows(t *testing.T) {
 	if got := clip(strings.Repeat("\xff", 10), 10); got != "" {
 		t.Errorf("clip() = %q", got)
+	}
+}
+
+// TestWriteRecord_FitsWhatIsKnown: only where a field is known, and only what jobs
+// take as it is.
+func TestWriteRecord_FitsWhatIsKnown(t *testing.T) {
+	known, err := ReadObject([]byte(strings.Replace(contactDescribe, `{"name":"Id",`, `{"name":"On__c","type":"boolean"},{"name":"Score__c","type":"double"},{"name":"Id",`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		known  *Object
+		row    Row
+		wanted string
+	}{
+		{
+			"known", known,
+			Row{External: []byte(`1187`), Fields: []byte(`{"LASTNAME":123456789012345678.50,"Tier__c":true,"On__c":"TRUE","Score__c":"5","AccountId":5,"Nope__c":5,"Title":null}`)},
+			`{"Shop_Id__c":"1187","LASTNAME":"123456789012345678.50","Tier__c":"true","On__c":true,"Score__c":"5","AccountId":5,"Nope__c":5,"Title":null}`,
+		},
+		{"values that no job takes either", known, Row{External: []byte(`"a"`), Fields: []byte(`{"LastName":["x"],"On__c":"yes","Owner":{"x":1}}`)}, `{"Shop_Id__c":"a","LastName":["x"],"On__c":"yes","Owner":{"x":1}}`},
+		{"not known", nil, Row{External: []byte(`1187`), Fields: []byte(`{"LastName":5,"On__c":"true","Title":""}`)}, `{"Shop_Id__c":1187,"LastName":5,"On__c":"true","Title":null}`},
+	} {
+		var b bytes.Buffer
+		if err := writeRecord(&b, tt.row, recordShape{field: "Shop_Id__c", named: "Shop_Id__c", known: tt.known}); err != nil || b.String() != tt.wanted {
+			t.Errorf("%s: %s, %v; want %s", tt.name, b.String(), err, tt.wanted)
+		}
 	}
 }

@@ -78,6 +78,7 @@ func (c Checker) Check(e *event.Event) []Finding {
 	w := walk{Checker: c, e: e}
 	w.operation()
 	w.externalID()
+	w.id()
 	w.match()
 	if !e.Operation.Deletes() {
 		w.fields()
@@ -145,6 +146,13 @@ func (w *walk) externalID() {
 		w.find(place{"external_id.", "field"}, NoExternalID, f.Name+" is no external id field"+meaning(nearest(x.Field, keys(w.Object))))
 	default:
 		w.value(place{"external_id.", "value"}, f, x.Value)
+	}
+}
+
+// id asks whether the Id can be of the object.
+func (w *walk) id() {
+	if id, prefix := w.e.ID, w.Object.KeyPrefix; id != "" && prefix != "" && !strings.HasPrefix(id, prefix) {
+		w.find(place{name: "id"}, BadID, "not the Id of a record of "+w.Object.Name+": those begin with "+prefix)
 	}
 }
 

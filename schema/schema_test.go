@@ -139,6 +139,24 @@ func TestCheck_FindsWhatTheOrgWouldRefuse(t *testing.T) {
 	}
 }
 
+// TestCheck_IDOfAnotherObject: of which nothing is said where describe names no prefix.
+func TestCheck_IDOfAnotherObject(t *testing.T) {
+	c := checker(t)
+	c.Object.Deletable = true
+	for _, how := range []string{`update: {"Text__c":"a"}`, `delete: `, `hard_delete: `} {
+		e := parse(t, how)
+		e.ID = "0035e00000Kp7QaAAJ"
+		if found := c.Check(e); len(found) != 1 || found[0].Path != "id" || found[0].Reason != schema.BadID || !strings.Contains(found[0].Detail, "begin with a00") {
+			t.Errorf("%s: %+v", how, found)
+		}
+		c.Object.KeyPrefix = ""
+		if found := c.Check(e); found != nil {
+			t.Errorf("%s, without a prefix: %+v", how, found)
+		}
+		c.Object.KeyPrefix = "a00"
+	}
+}
+
 // TestCheck_SendsWhenUnsure: what the org takes, or what is not known of it, is no finding.
 func TestCheck_SendsWhenUnsure(t *testing.T) {
 	c := checker(t)
@@ -209,7 +227,7 @@ func parse(t testing.TB, text string) *event.Event {
 	default:
 		e["operation"] = how
 		if how != "create" {
-			e["id"] = "0035e00000Kp7QaAAJ"
+			e["id"] = "a005e00000Kp7Qa"
 		}
 	}
 	b, err := json.Marshal(e)

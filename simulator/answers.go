@@ -49,6 +49,8 @@ func errorAnswer(status int, code, message string) *answer {
 // rowAnswer is a refused row as the answer of a single-row resource.
 func rowAnswer(e *rowError, version string) *answer {
 	switch {
+	case e.duplicate != nil:
+		return duplicateAnswer(e, version)
 	case e.unread:
 		return errorAnswer(e.httpStatus(), e.code, e.message)
 	case e.httpStatus() != http.StatusMultipleChoices:

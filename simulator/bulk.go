@@ -9,6 +9,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -231,6 +232,9 @@ func changeJob(s *Simulator, r *request) *answer {
 	}
 	return onJob(s, r, func(j *job) *answer {
 		var refusal *answer
+		if j.owner != "" {
+			return errorAnswer(http.StatusBadRequest, "INVALIDUSER", "InvalidUser : The job belongs to another user")
+		}
 		switch change.State {
 		case stateUploaded:
 			refusal = s.tryClose(j)
@@ -318,10 +322,8 @@ func listJobs(s *Simulator, r *request) *answer {
 		Next    *string   `json:"nextRecordsUrl"`
 	}
 	out := page{Done: true, Records: []jobJSON{}}
-	if kind := r.query.Get("jobType"); kind != "" && kind != "V2Ingest" {
-		return valueAnswer(http.StatusOK, out)
-	}
-	all := s.jobs.list(s.org.user)
+	kind := r.query.Get("jobType")
+	all := s.jobs.list(s.org.user, kind)
 	from := 0
 	if _, offset, ok := strings.Cut(r.query.Get("queryLocator"), "-"); ok {
 		n, err := strconv.Atoi(offset)
@@ -334,6 +336,9 @@ func listJobs(s *Simulator, r *request) *answer {
 	out.Records = append(out.Records, all[from:to]...)
 	if to < len(all) {
 		next := fmt.Sprintf("%s/jobs/ingest?queryLocator=%s-%d", versionPath(r.version), newID("01g", firstNumber), to)
+		if kind != "" {
+			next += "&jobType=" + url.QueryEscape(kind)
+		}
 		out.Done, out.Next = false, &next
 	}
 	return valueAnswer(http.StatusOK, out)

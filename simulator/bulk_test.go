@@ -390,6 +390,71 @@ func TestJob_Operations(t *testing.T) {
 	}
 }
 
+// TestJob_OfSomebodyElse: is listed, and can't be ended without a right that the user has not.
+func TestJob_OfSomebodyElse(t *testing.T) {
+	o := startOrg(t, Config{})
+	own := o.job(insertContacts)
+	user := newID("005", 7)
+	o.do("POST", "/_sim/jobs", `{"user":"`+user+`","object":"account","operation":"update"}`).want(200, "")
+	if _, err := o.sim.AddJob(Job{Object: "Lead", Classic: true}); err != nil {
+		t.Fatal(err)
+	}
+	kinds := make(map[string]int)
+	other := ""
+	for _, one := range o.do("GET", "/jobs/ingest", "").want(200, "").object()["records"].([]any) {
+		j := one.(map[string]any)
+		kinds[j["jobType"].(string)]++
+		if j["createdById"] == user {
+			other = j["id"].(string)
+		}
+	}
+	if kinds["V2Ingest"] != 2 || kinds["Classic"] != 1 || other == "" {
+		t.Errorf("listed are %v, of the other user %q", kinds, other)
+	}
+	for kind, n := range kinds {
+		if all := o.do("GET", "/jobs/ingest?jobType="+kind, "").object()["records"].([]any); len(all) != n {
+			t.Errorf("%d of type %s, want %d", len(all), kind, n)
+		}
+	}
+	o.do("PATCH", "/jobs/ingest/"+other, `{"state":"Aborted"}`).refused(400, "INVALIDUSER", "another user")
+	o.do("GET", "/jobs/ingest/"+other, "").want(200, `"state":"Open"`)
+	o.do("PATCH", "/jobs/ingest/"+own, `{"state":"Aborted"}`).want(200, "")
+	for _, def := range []Job{{Object: "Nope"}, {Object: "Lead", User: own}} {
+		if _, err := o.sim.AddJob(def); err == nil {
+			t.Errorf("%+v was taken", def)
+		}
+	}
+}
+
+// TestJob_BatchesSideBySide: a row of the second internal batch can come before one of the first.
+func TestJob_BatchesSideBySide(t *testing.T) {
+	o := startOrg(t, Config{})
+	const rows, early, late = 20_101, 9_900, 10_000 // a row in the last chunk of the first batch, one in the first of the second
+	var csv strings.Builder
+	csv.WriteString("LastName,Shop_Id__c\n")
+	for i := range rows {
+		key := i
+		if i == early {
+			key = late
+		}
+		fmt.Fprintf(&csv, "L%d,%d\n", i, key)
+	}
+	job := o.run(insertContacts, csv.String())
+	if job["numberRecordsProcessed"] != float64(rows) || job["numberRecordsFailed"] != 1.0 {
+		t.Fatalf("job %v", job)
+	}
+	failed := rowsOf(t, o.results(job["id"], "failedResults"))
+	if len(failed) != 1 || failed[0][2] != fmt.Sprintf("L%d", early) || !strings.HasPrefix(failed[0][1], "DUPLICATE_VALUE") {
+		t.Errorf("failed %v, want the row that stands first and came second", failed)
+	}
+	if n := len(rowsOf(t, o.results(job["id"], "successfulResults"))); n != rows-1 {
+		t.Errorf("%d rows succeeded", n)
+	}
+	if got := len(o.sim.Effects()); got != rows-1 {
+		t.Errorf("%d effects", got)
+	}
+}
+
 func TestJob_DoubleKeys(t *testing.T) {
 	o := startOrg(t, Config{})
 	j := o.run(upsertContacts, "Shop_Id__c,LastName\na-1,A\nA-1,B\nc,C\n")

@@ -20,10 +20,40 @@ type callLog struct {
 	mu     sync.Mutex
 	byKind map[string]int
 	window window
+	under  map[*request]time.Time // calls under way, and since when
+}
+
+// A call that lasts for longAfter is a long one, of which the org takes so many at a time.
+const (
+	longAfter    = 20 * time.Second
+	maxLongCalls = 25
+)
+
+// enter notes a call that begins, unless too many long ones are under way.
+func (l *callLog) enter(r *request) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, long := l.window.clock.now(), 0
+	for _, began := range l.under {
+		if now.Sub(began) >= longAfter {
+			long++
+		}
+	}
+	if long >= maxLongCalls {
+		return false
+	}
+	l.under[r] = now
+	return true
+}
+
+func (l *callLog) leave(r *request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.under, r)
 }
 
 func newCallLog(c *clock, max int64) *callLog {
-	return &callLog{max: max, byKind: make(map[string]int), window: window{clock: c}}
+	return &callLog{max: max, byKind: make(map[string]int), window: window{clock: c}, under: make(map[*request]time.Time)}
 }
 
 // arrive counts a call by its kind, whatever becomes of it.

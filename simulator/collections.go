@@ -123,6 +123,7 @@ func (b *batch) run(op func(c *chunk, i int) outcome) *answer {
 	b.refuseMixed()
 	c := b.sim.org.begin("collections", "", b.whole)
 	defer c.end()
+	c.heed(b.req.Header)
 	out := make([]outcome, len(b.writes))
 	anyFailed := false
 	for i := range b.writes {
@@ -201,7 +202,9 @@ func (b *batch) refuseMixed() {
 }
 
 // setup reports whether the object belongs to the org's administration.
-func (o *object) setup() bool { return o.Name == "User" || o.Name == "Organization" }
+func (o *object) setup() bool {
+	return o.Name == "User" || o.Name == "Group" || o.Name == "Organization"
+}
 
 // notForEvents fails the writes that platform events know nothing of.
 func (b *batch) notForEvents(operation string) {
@@ -364,7 +367,7 @@ func (o *org) show(obj *object, ids []string, fields []*field, base string) []by
 			body = append(body, ',')
 		}
 		id, _ := canonicalID(text)
-		if r := obj.rows[id]; r != nil && !r.deleted {
+		if r := obj.rows[id]; r != nil && !r.deleted && !o.hides(r) {
 			body = appendRow(body, r, fields, base)
 		} else {
 			body = append(body, "null"...)

@@ -51,6 +51,18 @@ func (s *Simulator) command(w http.ResponseWriter, r *http.Request, path string)
 		if err = readStrict(body, &in); err == nil {
 			err = s.SetOrgID(in.ID)
 		}
+	case "user":
+		var in struct {
+			ViewAll bool `json:"view_all"`
+		}
+		if err = readStrict(body, &in); err == nil {
+			s.SetViewAll(in.ViewAll)
+		}
+	case "jobs":
+		var def Job
+		if err = readStrict(body, &def); err == nil {
+			_, err = s.AddJob(def)
+		}
 	case "reset":
 		s.Reset()
 	default:

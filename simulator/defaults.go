@@ -1,7 +1,7 @@
 package simulator
 
 // DefaultSchema returns the objects every org starts with: Account, Contact,
-// Lead, Opportunity, Case, User and Organization. The first five carry the
+// Lead, Opportunity, Case, RecordType, Group, User and Organization. The first five carry the
 // custom fields Shop_Id__c, a unique external id without regard to case, and
 // Outbox_Key__c, one with.
 func DefaultSchema() []Object {
@@ -11,6 +11,8 @@ func DefaultSchema() []Object {
 		{Name: "Lead", KeyPrefix: "00Q", Fields: withKeys(leadFields())},
 		{Name: "Opportunity", KeyPrefix: "006", Fields: withKeys(opportunityFields())},
 		{Name: "Case", KeyPrefix: "500", Fields: withKeys(caseFields())},
+		{Name: "RecordType", KeyPrefix: "012", Fields: recordTypeFields()},
+		{Name: "Group", KeyPrefix: "00G", Fields: groupFields()},
 		{Name: "User", KeyPrefix: "005", Fields: userFields()},
 		{Name: "Organization", KeyPrefix: "00D", Fields: organizationFields()},
 	}
@@ -97,6 +99,7 @@ func contactFields() []Field {
 
 func leadFields() []Field {
 	return []Field{
+		lookup("OwnerId", "Owner", "Group", "User"),
 		text("FirstName", 40),
 		must(text("LastName", 80)),
 		must(text("Company", 255)),
@@ -139,6 +142,7 @@ func opportunityFields() []Field {
 
 func caseFields() []Field {
 	return []Field{
+		lookup("OwnerId", "Owner", "Group", "User"),
 		lookup("AccountId", "Account", "Account"),
 		lookup("ContactId", "Contact", "Contact"),
 		lookup("ParentId", "Parent", "Case"),
@@ -151,6 +155,25 @@ func caseFields() []Field {
 		list("Type", "Problem", "Question", "Other"),
 		text("SuppliedName", 80),
 		typed("SuppliedEmail", "email"),
+	}
+}
+
+func recordTypeFields() []Field {
+	return []Field{
+		{Name: "Name", Type: "string", Length: 80, ReadOnly: true},
+		{Name: "DeveloperName", Type: "string", Length: 80, ReadOnly: true},
+		{Name: "SobjectType", Type: "picklist", ReadOnly: true},
+		{Name: "IsActive", Type: "boolean", ReadOnly: true},
+	}
+}
+
+// groupFields are those of public groups and queues, which may own leads and cases.
+func groupFields() []Field {
+	return []Field{
+		must(text("Name", 40)),
+		text("DeveloperName", 80),
+		list("Type", "Regular", "Queue"),
+		typed("Email", "email"),
 	}
 }
 

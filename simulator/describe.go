@@ -155,11 +155,7 @@ func (o *object) describe(base string) describeResult {
 	d := describeResult{
 		describeSummary: o.summary(base),
 		ActionOverrides: []struct{}{}, ChildRelationships: []struct{}{}, NamedLayoutInfos: []struct{}{},
-		RecordTypeInfos: []recordTypeInfo{{
-			Active: true, Available: true, DefaultRecordTypeMapping: true, Master: true,
-			DeveloperName: "Master", Name: "Master", RecordTypeID: "012000000000000AAA",
-			URLs: map[string]string{"layout": base + "/sobjects/" + o.Name + "/describe/layouts/012000000000000AAA"},
-		}},
+		RecordTypeInfos:  o.typeInfos(base),
 		SearchLayoutable: !o.event,
 		SupportedScopes:  []scopeInfo{{"All " + label(o.Name) + "s", "everything"}},
 	}
@@ -177,9 +173,9 @@ func (f *field) describe() describeField {
 	d := describeField{
 		Name: f.Name, Label: f.label, Type: f.Type, SoapType: f.soapType(), Custom: isCustom(f.Name),
 		Length: f.length(), ByteLength: 3 * f.length(), CaseSensitive: f.CaseSensitive,
-		Createable: writable, Updateable: writable && !f.MasterDetail, CascadeDelete: f.MasterDetail, Filterable: f.filterable(),
+		Createable: writable, Updateable: writable && !f.MasterDetail, CascadeDelete: f.MasterDetail, RestrictedDelete: f.RestrictDelete, Filterable: f.filterable(),
 		Calculated: f.system == sysFullName,
-		Nillable:   !f.Required && f.kind != kindBool && f.system == notSystem,
+		Nillable:   !f.Required && f.kind != kindBool && (f.system == notSystem || f.system == sysAddress),
 		// The org gives these a value by itself.
 		DefaultedOnCreate: f.kind == kindBool || f.Name == "OwnerId" || f.system != notSystem && f.system != sysFullName,
 		ExternalID:        f.ExternalID, IDLookup: f.keyed(), Unique: f.Unique,
@@ -197,6 +193,9 @@ func (f *field) describe() describeField {
 		d.Digits = 9
 	case kindBool:
 		d.DefaultValue = false
+	}
+	if name := f.compound(); name != "" {
+		d.CompoundFieldName = &name
 	}
 	if f.Relationship != "" {
 		d.RelationshipName = &f.Relationship
@@ -233,6 +232,8 @@ func (f *field) soapType() string {
 		return "tns:ID"
 	case kindBlob:
 		return "xsd:base64Binary"
+	case kindAddress:
+		return "urn:address"
 	default:
 		return "xsd:string"
 	}

@@ -14,6 +14,8 @@ type rowError struct {
 	status  int      // of the single-row resource; 0: 400
 	unread  bool     // met while the request was read: the single-row answer has no fields then
 	matches []string // ids, when several rows have the external id
+
+	duplicate *duplicate // what a duplicate rule has found
 }
 
 // refuse is a rowError of status 400.

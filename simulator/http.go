@@ -83,6 +83,14 @@ func (s *Simulator) serveHTTP(w http.ResponseWriter, r *http.Request) {
 
 // perform processes a call and sends the answer, unless a fault has it otherwise.
 func (s *Simulator) perform(w http.ResponseWriter, req *request, ep endpoint, f *Fault) {
+	if !ep.free {
+		if !s.calls.enter(req) {
+			s.send(w, req.Request, s.counted(errorAnswer(http.StatusForbidden, "REQUEST_LIMIT_EXCEEDED",
+				"ConcurrentRequests (Concurrent API Requests) Limit exceeded.")))
+			return
+		}
+		defer s.calls.leave(req)
+	}
 	if f != nil && slices.Contains(beforeFaults, f.Do) {
 		s.log.Debug("fault", "do", f.Do, "kind", ep.kind)
 		if ans := s.before(req, ep, f); ans != nil {
@@ -91,7 +99,7 @@ func (s *Simulator) perform(w http.ResponseWriter, req *request, ep endpoint, f 
 		}
 		f = nil
 	}
-	ans := s.process(req, ep)
+	ans := xmlErrors(req.Request, s.process(req, ep))
 	if ans.done != nil {
 		defer ans.done()
 	}

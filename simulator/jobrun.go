@@ -91,12 +91,29 @@ func (s *Simulator) openRun(j *job, data string) (*jobRun, string) {
 		run.table.rows = nil
 		return run, "ExceededQuota : ApiBatchItems Limit exceeded."
 	}
+	run.table.rows = sideBySide(run.table.rows)
 	run.rows = len(run.table.rows)
 	if j.doomed != nil {
 		run.rows = int(j.doomed.Part * float64(run.rows))
 	}
 	run.outcomes = make([]rowOutcome, 0, run.rows)
 	return run, ""
+}
+
+// sideBySide puts the rows into the order in which they are worked: the internal
+// batches take turns, a chunk each.
+func sideBySide(rows []csvRow) []csvRow {
+	if len(rows) <= batchRows {
+		return rows
+	}
+	mixed := make([]csvRow, 0, len(rows))
+	full := len(rows) - len(rows)%chunkRows // a chunk that is not full would cut those behind it elsewhere
+	for turn := 0; turn < batchRows; turn += chunkRows {
+		for at := turn; at < full; at += batchRows {
+			mixed = append(mixed, rows[at:at+chunkRows]...)
+		}
+	}
+	return append(mixed, rows[full:]...)
 }
 
 // idNumber makes a number of an id, for seeding.
@@ -152,6 +169,7 @@ func (s *Simulator) apply(j *job, p *jobPlan, writes []write, c call) []rowOutco
 	out := make([]rowOutcome, len(writes))
 	t := s.org.begin("bulk", j.id, false)
 	defer t.end()
+	t.assigns = j.spec.AssignmentRuleID != ""
 	if s.jobs.wiped(j) {
 		return nil
 	}

@@ -55,6 +55,45 @@ type job struct {
 	results   jobResults
 	delay     time.Duration
 	doomed    *Fault // fail_job
+	owner     string // the user who made it, where it was another one
+	classic   bool   // a Bulk 1.0 job
+}
+
+// Job is a job that somebody else has made, as another app does.
+type Job struct {
+	User      string `json:"user"` // Id; empty: a made-up one
+	Object    string `json:"object"`
+	Operation string `json:"operation"`
+	Classic   bool   `json:"classic,omitempty"` // by Bulk 1.0
+}
+
+// AddJob puts a job of another user among those of the org, in the state Open,
+// and returns its Id.
+func (s *Simulator) AddJob(def Job) (string, error) {
+	owner, ok := canonicalID(cmp.Or(def.User, newID("005", firstNumber+62)))
+	s.org.schema.RLock()
+	obj := s.org.object(def.Object)
+	s.org.schema.RUnlock()
+	switch {
+	case !ok || owner[:3] != "005":
+		return "", fmt.Errorf("%q is not the id of a user", def.User)
+	case obj == nil:
+		return "", fmt.Errorf("%q: no such object", def.Object)
+	}
+	spec := jobRequest{Object: obj.Name, Operation: cmp.Or(def.Operation, "insert"), LineEnding: "LF", ColumnDelimiter: "COMMA"}
+	j := &job{spec: spec, version: lastVersion, object: obj.Name, state: stateOpen, owner: owner, classic: def.Classic}
+	s.jobs.mu.Lock()
+	defer s.jobs.mu.Unlock()
+	s.jobs.add(j)
+	return j.id, nil
+}
+
+// kind is the job's type as answers tell it.
+func (j *job) kind() string {
+	if j.classic {
+		return "Classic"
+	}
+	return "V2Ingest"
 }
 
 // jobResults are the three files.
@@ -182,7 +221,7 @@ type jobJSON struct {
 // short is the form that answers a change of state.
 func (j *job) short(user string) jobJSON {
 	return jobJSON{
-		ID: j.id, Operation: j.spec.Operation, Object: j.object, CreatedByID: user,
+		ID: j.id, Operation: j.spec.Operation, Object: j.object, CreatedByID: cmp.Or(j.owner, user),
 		CreatedDate: formatTime(j.created), SystemModstamp: formatTime(j.modified), State: j.state,
 		ExternalID: j.key, AssignmentRuleID: j.spec.AssignmentRuleID, ConcurrencyMode: "Parallel", ContentType: "CSV",
 		APIVersion: json.RawMessage(fmt.Sprintf("%d.0", j.version/10)),
@@ -202,14 +241,14 @@ func (j *job) open(user string) jobJSON {
 // listed is the form of the list of all jobs.
 func (j *job) listed(user string) jobJSON {
 	out := j.open(user)
-	out.JobType, out.ExternalID = "V2Ingest", ""
+	out.JobType, out.ExternalID = j.kind(), ""
 	return out
 }
 
 // long is the form that answers a poll.
 func (j *job) long(user string) jobJSON {
 	out := j.open(user)
-	out.JobType = "V2Ingest"
+	out.JobType = j.kind()
 	var retries int
 	var total, active, apex int64
 	if j.state != stateOpen {
@@ -230,9 +269,9 @@ func (j *job) long(user string) jobJSON {
 // listPage is how many jobs one page of the list has.
 const listPage = 1_000
 
-// list returns the jobs of all users, in no particular order but the same for
+// list returns the jobs of all users and of a type, or of all, in no particular order but the same for
 // every page.
-func (t *jobTable) list(user string) []jobJSON {
+func (t *jobTable) list(user, kind string) []jobJSON {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	jobs := slices.SortedFunc(maps.Values(t.jobs), func(a, b *job) int {
@@ -240,7 +279,7 @@ func (t *jobTable) list(user string) []jobJSON {
 	})
 	var all []jobJSON
 	for _, j := range jobs {
-		if t.get(j.id) != nil {
+		if t.get(j.id) != nil && (kind == "" || kind == j.kind()) {
 			all = append(all, j.listed(user))
 		}
 	}

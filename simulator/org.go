@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +42,8 @@ type org struct {
 	mu      sync.Mutex
 	num     uint64 // rows created so far
 	effects []effect
+
+	confined bool // the user may not see all data
 }
 
 func newOrg(seed uint64, c *clock) *org {
@@ -76,6 +79,7 @@ func (o *org) define(defs []Object) error {
 			return err
 		}
 	}
+	o.enrolTypes()
 	o.defined = o.clock.now()
 	return nil
 }
@@ -192,6 +196,7 @@ func (o *org) populate() {
 		"Email": "integration@example.com", "IsActive": "true",
 	}))
 	user.next = firstNumber + 1
+	o.enrolTypes()
 	organization := o.object("Organization")
 	organization.insert(o.row(organization, o.id, map[string]string{
 		"Name": "Simulated", "InstanceName": "SIM1", "OrganizationType": "Developer Edition", "IsSandbox": "true",
@@ -264,8 +269,11 @@ func (o *org) rename(id string) {
 func (r *record) get(f *field) string {
 	switch f.system {
 	case notSystem:
-		if f.Name == "OwnerId" {
+		switch {
+		case f.Name == "OwnerId":
 			return orText(r.stored(f), r.object.owner)
+		case f.Name == "Name" && r.object.persons && r.typeOf().isPerson():
+			return r.fullName()
 		}
 		return r.stored(f)
 	case sysID:
@@ -281,6 +289,8 @@ func (r *record) get(f *field) string {
 		return formatTime(r.modified)
 	case sysFullName:
 		return r.fullName()
+	case sysIsPerson:
+		return strconv.FormatBool(r.typeOf().isPerson())
 	default:
 		return ""
 	}

@@ -307,7 +307,7 @@ func (q *query) run() []*record {
 	}
 	var rows []*record
 	for _, r := range source {
-		if r.purged || r.deleted && !q.deleted || q.filter != nil && !q.filter.matches(q.org, r) {
+		if r.purged || r.deleted && !q.deleted || q.org.hides(r) || q.filter != nil && !q.filter.matches(q.org, r) {
 			continue
 		}
 		rows = append(rows, r)

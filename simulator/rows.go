@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"encoding/base64"
 	"net/http"
 	"slices"
 	"strings"
@@ -29,6 +30,7 @@ func onRow(s *Simulator, r *request, kind string, run func(*rowCall) *answer) *a
 	}
 	c := s.org.begin("rest", "", false)
 	defer c.end()
+	c.heed(r.Header)
 	return run(&rowCall{c, s, r, obj, call{kind, r.method, r.URL.Path, obj.Name}})
 }
 
@@ -130,6 +132,11 @@ func updateRow(s *Simulator, r *request) *answer {
 			return refusal
 		}
 		w.id = id
+		if row, _ := c.find(c.object, id); row != nil {
+			if refusal := c.condition(row); refusal != nil {
+				return refusal
+			}
+		}
 		out := c.update(c.object, w)
 		if out.err != nil && out.err.code == "INVALID_CROSS_REFERENCE_KEY" && out.err.status != 0 {
 			return notFound()
@@ -231,7 +238,7 @@ func (c *rowCall) pathRow() (*record, *answer) {
 		}
 		return r, nil
 	}
-	switch rows := key.find(value); len(rows) {
+	switch rows := c.org.named(key, value); len(rows) {
 	case 0:
 		return nil, notFound()
 	case 1:
@@ -255,14 +262,37 @@ func deleteRow(s *Simulator, r *request) *answer {
 		if err := s.rowFault(c.fault, r.Header); err != nil {
 			return c.refused(err)
 		}
-		c.delete(c.object, row.id, false)
+		if out := c.delete(c.object, row.id, false); out.err != nil {
+			return c.refused(out.err)
+		}
 		return noContent()
 	})
+}
+
+// blob is the answer to a path that ends in an id and a field of base64: its bytes.
+func (c *rowCall) blob() *answer {
+	if len(c.req.segments) != 4 {
+		return nil
+	}
+	id, ok := canonicalID(c.req.segments[2])
+	f := c.object.field(c.req.segments[3])
+	if !ok || f == nil || f.kind != kindBlob {
+		return nil
+	}
+	row, err := c.find(c.object, id)
+	if err != nil || row.stored(f) == "" {
+		return notFound()
+	}
+	body, _ := base64.StdEncoding.DecodeString(row.stored(f)) // was read when it was written
+	return &answer{status: http.StatusOK, header: http.Header{"Content-Type": {"application/octetstream"}}, body: body}
 }
 
 // getRow answers GET by id and by external id.
 func getRow(s *Simulator, r *request) *answer {
 	return onRow(s, r, "row.get", func(c *rowCall) *answer {
+		if blob := c.blob(); blob != nil {
+			return blob
+		}
 		row, refusal := c.pathRow()
 		if refusal != nil {
 			if refusal.status == http.StatusNotFound {
@@ -270,11 +300,19 @@ func getRow(s *Simulator, r *request) *answer {
 			}
 			return refusal
 		}
+		if refusal := c.condition(row); refusal != nil {
+			return refusal
+		}
 		fields, err := c.chosenFields(r.query.Get("fields"))
 		if err != nil {
 			return c.refused(err)
 		}
-		return jsonAnswer(http.StatusOK, appendRow(nil, row, fields, versionPath(r.version)))
+		ans := jsonAnswer(http.StatusOK, appendRow(nil, row, fields, versionPath(r.version)))
+		ans.header.Set("Last-Modified", row.modified.Format(http.TimeFormat))
+		if tag := row.etag(); tag != "" {
+			ans.header.Set("ETag", tag)
+		}
+		return ans
 	})
 }
 

@@ -17,6 +17,11 @@ type Object struct {
 	KeyPrefix string  `json:"key_prefix,omitempty"` // of its ids, three characters; made up when empty
 	Fields    []Field `json:"fields"`
 	Rules     []Rule  `json:"rules,omitempty"`
+
+	RecordTypes    []RecordType    `json:"record_types,omitempty"`
+	DuplicateRules []DuplicateRule `json:"duplicate_rules,omitempty"`
+	Private        bool            `json:"private,omitempty"`   // rows of other owners are hidden from a user who may not see all data
+	AssignTo       string          `json:"assign_to,omitempty"` // Id of the owner that the active assignment rule gives to new rows
 }
 
 // Field is a field of an object. Type is one of Salesforce's names (string,
@@ -39,6 +44,8 @@ type Field struct {
 	Relationship  string     `json:"relationship,omitempty"`  // name of the parent in queries and writes
 	MasterDetail  bool       `json:"master_detail,omitempty"` // a lookup that is required, stays as it is, and takes the row along when its parent is deleted
 	ReadOnly      bool       `json:"read_only,omitempty"`
+	// RestrictDelete: a lookup whose parent can't be deleted while rows point to it.
+	RestrictDelete bool `json:"restrict_delete,omitempty"`
 }
 
 // References lists the objects a lookup may point to. In JSON a single one
@@ -105,6 +112,7 @@ const (
 	kindReference
 	kindID
 	kindBlob
+	kindAddress // read whole, written by its parts
 )
 
 // kinds maps every accepted type to its kind, Salesforce's name for it and
@@ -139,6 +147,7 @@ var kinds = map[string]struct {
 	"lookup":          {kindReference, "reference", 18},
 	"id":              {kindID, "id", 18},
 	"base64":          {kindBlob, "base64", 0},
+	"address":         {kindAddress, "address", 0},
 }
 
 // field is a Field made ready for use.
@@ -165,6 +174,8 @@ const (
 	sysModifiedBy
 	sysModstamp
 	sysFullName // of people: made of FirstName and LastName
+	sysIsPerson
+	sysAddress
 )
 
 var systemFields = []struct {
@@ -186,7 +197,7 @@ func (f *field) keyed() bool { return f.ExternalID || f.system == sysID || f.idL
 // idLookup reports the standard fields that serve as keys though they are no
 // external ids.
 func (f *field) idLookup() bool {
-	return !f.ExternalID && (f.Name == "Email" || f.Name == "Username") && f.kind == kindEmail
+	return !f.ExternalID && ((f.Name == "Email" || f.Name == "Username") && f.kind == kindEmail || f.namesType())
 }
 
 func (f *field) indexed() bool { return f.live != nil }
@@ -194,7 +205,7 @@ func (f *field) indexed() bool { return f.live != nil }
 // filterable reports whether a query may compare the field: long and encrypted
 // texts and blobs can't be.
 func (f *field) filterable() bool {
-	return f.kind != kindBlob && f.Type != "encryptedstring" && (f.kind != kindText || f.Length <= 255)
+	return f.kind != kindBlob && f.kind != kindAddress && f.Type != "encryptedstring" && (f.kind != kindText || f.Length <= 255)
 }
 
 // rule is a Rule made ready for use.
@@ -207,15 +218,21 @@ type rule struct {
 // object is an Object made ready for use, and its rows.
 type object struct {
 	Object
-	prefix   string
-	fields   []*field // in the order of describe
-	byName   map[string]*field
-	byRel    map[string]*field // lookups by the relationship's name
-	rules    []rule
-	required []*field
-	masters  []*field // lookups to a master
-	event    bool
-	owner    string // of rows that name none
+	prefix    string
+	fields    []*field // in the order of describe
+	byName    map[string]*field
+	byRel     map[string]*field // lookups by the relationship's name
+	rules     []rule
+	required  []*field
+	masters   []*field // lookups to a master
+	restricts []*field // lookups that keep their parents from being deleted
+	event     bool
+	persons   bool   // some rows can be person accounts
+	owner     string // of rows that name none
+
+	types      []*recordType
+	typeField  *field // RecordTypeId, where there are types
+	duplicates []duplicateRule
 
 	rows  map[string]*record
 	order []*record // by creation; those purged from the bin too
@@ -238,8 +255,8 @@ func compile(def Object) (*object, error) {
 		Object: def,
 		byName: make(map[string]*field),
 		byRel:  make(map[string]*field),
-		event:  strings.HasSuffix(def.Name, "__e"),
-		rows:   make(map[string]*record),
+		event:  strings.HasSuffix(def.Name, "__e"), persons: def.hasPersons(),
+		rows: make(map[string]*record),
 	}
 	for _, sys := range systemFields {
 		f := Field{Name: sys.name, Type: sys.typ, ReadOnly: true}
@@ -252,10 +269,22 @@ func compile(def Object) (*object, error) {
 		owner := Field{Name: "OwnerId", Type: "reference", ReferenceTo: References{"User"}, Relationship: "Owner"}
 		fields = append([]Field{owner}, fields...)
 	}
+	fields = append(fields[:len(fields):len(fields)], typedFields(def)...)
 	for _, f := range fields {
 		if err := o.add(f, notSystem); err != nil {
 			return nil, err
 		}
+	}
+	for _, f := range addresses(fields, func(name string) bool { return o.field(name) != nil }) {
+		if err := o.add(f, notSystem); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.compileTypes(); err != nil {
+		return nil, err
+	}
+	if err := o.compileDuplicates(); err != nil {
+		return nil, err
 	}
 	return o, o.compileRules()
 }
@@ -282,6 +311,9 @@ func (o *object) add(def Field, system systemField) error {
 	case def.MasterDetail && (typ.kind != kindReference || len(def.ReferenceTo) != 1):
 		return fmt.Errorf("object %s: field %s: a master is a lookup to one object", o.Name, def.Name)
 	}
+	if def.RestrictDelete && (typ.kind != kindReference || def.MasterDetail) {
+		return fmt.Errorf("object %s: field %s: only a lookup can keep its parent from being deleted", o.Name, def.Name)
+	}
 	def.Type = typ.name
 	if def.Length == 0 {
 		def.Length = typ.length
@@ -289,8 +321,13 @@ func (o *object) add(def Field, system systemField) error {
 	if typ.kind == kindNumber && def.Precision == 0 {
 		def.Precision = 18
 	}
-	if def.Name == "Name" && def.ReadOnly {
+	switch {
+	case def.Name == "Name" && def.ReadOnly && o.field("LastName") != nil:
 		system = sysFullName
+	case def.Name == "IsPersonAccount":
+		system = sysIsPerson
+	case typ.kind == kindAddress:
+		system, def.ReadOnly = sysAddress, true
 	}
 	f := &field{Field: def, kind: typ.kind, label: label(def.Name), system: system, object: o}
 	switch {
@@ -299,7 +336,7 @@ func (o *object) add(def Field, system systemField) error {
 	case system == sysID:
 		f.label = label(o.Name) + " ID"
 	}
-	if def.ExternalID || def.Unique || f.idLookup() {
+	if def.ExternalID || def.Unique || f.idLookup() || o.compared(def.Name) {
 		f.live, f.bin = newIndex(), newIndex()
 	}
 	if typ.kind == kindPicklist || typ.kind == kindMultiPicklist {
@@ -308,6 +345,9 @@ func (o *object) add(def Field, system systemField) error {
 	if def.MasterDetail {
 		f.Required = true
 		o.masters = append(o.masters, f)
+	}
+	if def.RestrictDelete {
+		o.restricts = append(o.restricts, f)
 	}
 	if f.Required {
 		o.required = append(o.required, f)

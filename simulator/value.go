@@ -108,7 +108,10 @@ func (f *field) check(v string) *rowError {
 			return f.badPicklist(v)
 		}
 	case kindMultiPicklist:
-		if bad, found := f.foreignValue(v); found {
+		if strings.Count(v, ";") >= maxChosen {
+			return refuse("TOO_MANY_ENUM_VALUE", f.label+": too many values in multi-select picklist: more than "+strconv.Itoa(maxChosen), f.Name)
+		}
+		if bad, found := foreignValue(f.values, v); found {
 			return f.badPicklist(bad)
 		}
 	case kindEmail:
@@ -131,13 +134,16 @@ func (f *field) badPicklist(v string) *rowError {
 	return refuse("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", f.label+": bad value for restricted picklist field: "+v, f.Name)
 }
 
-// foreignValue finds a value of a multi-select picklist that is not in its list.
-func (f *field) foreignValue(v string) (string, bool) {
-	if f.values == nil {
+// maxChosen is how many values of a multi-select picklist a row can have.
+const maxChosen = 100
+
+// foreignValue finds a value, of one or several, that is not in a list; nil is any.
+func foreignValue(list map[string]bool, v string) (string, bool) {
+	if list == nil || v == "" {
 		return "", false
 	}
 	for part := range strings.SplitSeq(v, ";") {
-		if !f.values[part] {
+		if !list[part] {
 			return part, true
 		}
 	}
@@ -221,6 +227,9 @@ func (f *field) appendJSON(b []byte, v string) []byte {
 // appendField renders a row's value as the REST API does: of a blob the
 // address where it can be had.
 func appendField(b []byte, r *record, f *field, base string) []byte {
+	if f.kind == kindAddress {
+		return appendAddress(b, r, f)
+	}
 	v := r.get(f)
 	if f.kind == kindBlob && v != "" {
 		v = base + "/sobjects/" + r.object.Name + "/" + r.id + "/" + f.Name

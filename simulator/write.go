@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -66,13 +68,32 @@ type chunk struct {
 	first uint64   // rows with higher numbers were created by this chunk
 	undo  []func() // kept only when the chunk may be rolled back
 	whole bool     // all or nothing
-	mark  int      // effects before the chunk
+
+	allowSave bool // duplicate rules that alert let pass
+	assigns   bool // assignment rules run
+	mark      int  // effects before the chunk
 }
 
 // begin locks the rows until end. The caller holds schema for reading.
 func (o *org) begin(via, job string, whole bool) *chunk {
 	o.mu.Lock()
 	return &chunk{org: o, via: via, job: job, at: o.clock.now(), first: o.num, whole: whole, mark: len(o.effects)}
+}
+
+// heed reads the headers that steer rules.
+func (c *chunk) heed(h http.Header) {
+	c.allowSave = allowsSave(h)
+	c.assigns = !strings.EqualFold(h.Get("Sforce-Auto-Assign"), "FALSE")
+}
+
+// owner gives a new row that names none the owner that the assignment rule chooses.
+func (c *chunk) owner(obj *object, w *write) {
+	if !c.assigns || obj.AssignTo == "" {
+		return
+	}
+	if f := obj.field("OwnerId"); f != nil && valueOf(w.set, f) == "" {
+		w.set = append(w.set, assignment{f, obj.AssignTo})
+	}
 }
 
 func (c *chunk) end() { c.org.mu.Unlock() }
@@ -107,6 +128,10 @@ func (c *chunk) create(obj *object, key *field, w *write) outcome {
 	if err := c.resolve(w); err != nil {
 		return failed(err)
 	}
+	c.owner(obj, w)
+	if err := obj.checkType(w, nil); err != nil {
+		return failed(err)
+	}
 	r := c.org.newRecord(obj, newID(obj.prefix, obj.next))
 	r.created, r.modified = c.at, c.at
 	r.vals = merge(nil, w.set)
@@ -114,6 +139,9 @@ func (c *chunk) create(obj *object, key *field, w *write) outcome {
 		return failed(errMissing(missing))
 	}
 	if err := c.unique(w.set, nil); err != nil {
+		return failed(err)
+	}
+	if err := c.checkDuplicates(obj, w.set, r.vals, nil); err != nil {
 		return failed(err)
 	}
 	obj.next++
@@ -137,14 +165,17 @@ func (c *chunk) change(r *record, key *field, w *write) outcome {
 	if err := c.resolve(w); err != nil {
 		return failed(err)
 	}
+	if err := r.object.checkType(w, r); err != nil {
+		return failed(err)
+	}
 	var cleared []string
-	changed := false
+	changed, required := false, r.object.requiredAfter(r, w.set)
 	for _, a := range w.set {
 		if a.field.MasterDetail {
 			return failed(errReadOnly(a.field.Name)) // though the parent be the same
 		}
 		changed = changed || !a.field.same(r.stored(a.field), a.value)
-		if a.field.Required && a.value == "" {
+		if a.value == "" && slices.Contains(required, a.field) {
 			cleared = append(cleared, a.field.Name)
 		}
 	}
@@ -153,6 +184,11 @@ func (c *chunk) change(r *record, key *field, w *write) outcome {
 	}
 	if err := c.unique(w.set, r); err != nil {
 		return failed(err)
+	}
+	if r.object.duplicates != nil {
+		if err := c.checkDuplicates(r.object, w.set, merge(r.vals, w.set), r); err != nil {
+			return failed(err)
+		}
 	}
 	if changed {
 		c.assign(r, w.set)
@@ -229,7 +265,10 @@ func (c *chunk) upsert(obj *object, key *field, w *write, updateOnly bool) outco
 		w.id = w.keyValue
 		return c.update(obj, w)
 	}
-	switch rows := key.find(w.keyValue); {
+	if err := c.org.mayUpsert(key); err != nil {
+		return failed(err)
+	}
+	switch rows := c.org.named(key, w.keyValue); {
 	case len(rows) > 1:
 		return failed(errManyRows(key, rows))
 	case len(rows) == 1:
@@ -237,6 +276,9 @@ func (c *chunk) upsert(obj *object, key *field, w *write, updateOnly bool) outco
 	case updateOnly:
 		return failed(errNoResource())
 	default:
+		if err := key.check(w.keyValue); err != nil {
+			return failed(err)
+		}
 		w.set = append(w.set, assignment{key, w.keyValue})
 		return c.create(obj, key, w)
 	}
@@ -246,6 +288,9 @@ func (c *chunk) upsert(obj *object, key *field, w *write, updateOnly bool) outco
 func (c *chunk) delete(obj *object, id string, hard bool) outcome {
 	r, err := c.find(obj, id)
 	if err != nil {
+		return failed(err)
+	}
+	if err := c.held(r); err != nil {
 		return failed(err)
 	}
 	c.remove(r, hard)
@@ -303,7 +348,7 @@ func (c *chunk) find(obj *object, id string) (*record, *rowError) {
 	switch r := obj.rows[id]; {
 	case id[:3] != obj.prefix:
 		return nil, errWrongID("Record ID", id, "Id")
-	case r == nil:
+	case r == nil, c.org.hides(r):
 		return nil, errNoRow()
 	case r.deleted:
 		return nil, errDeleted()
@@ -336,7 +381,10 @@ func (c *chunk) resolve(w *write) *rowError {
 // parent finds the row that a parent's external id names. Rows of one object
 // that are saved together don't see each other.
 func (c *chunk) parent(p parentRef) (string, *rowError) {
-	rows := p.key.find(p.value)
+	rows := c.org.named(p.key, p.value)
+	if p.key.namesType() {
+		rows = typesOf(rows, p.lookup.object)
+	}
 	if p.lookup.object == p.key.object {
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r *record) bool { return r.num > c.first })
 	}
@@ -361,6 +409,8 @@ func (c *chunk) reference(f *field, id string) *rowError {
 		return refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
 	case r.deleted:
 		return refuse("ENTITY_IS_DELETED", "entity is deleted")
+	case c.org.hides(r):
+		return refuse("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "insufficient access rights on cross-reference id: "+id)
 	default:
 		return nil
 	}
@@ -382,7 +432,7 @@ func (c *chunk) unique(set []assignment, self *record) *rowError {
 // missing lists the required fields without a value.
 func (o *object) missing(vals []assignment) []string {
 	var names []string
-	for _, f := range o.required {
+	for _, f := range o.requiredOf(vals) {
 		if f.kind != kindBool && f.system == notSystem && valueOf(vals, f) == "" {
 			names = append(names, f.Name)
 		}

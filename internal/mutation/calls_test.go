@@ -163,6 +163,26 @@ var calls = []mutant{
 		test:  "dispatcher TestRowFaults/create_by_job",
 	},
 	{
+		guard: "a call's refusal is of all its records only where the org's description says so too (P6)", does: "a code is enough",
+		edits: []edit{{"dispatcher/rest.go", "case class == salesforce.BadConfig && d.ofRoute(ctx, b.route):", "case class == salesforce.BadConfig && (d.ofRoute(ctx, b.route) || p.Code != \"\"):"}},
+		test:  "dispatcher TestPoison_OfACallThatIsRefusedAsAWhole/404_NOT_FOUND/upserts_by_REST",
+	},
+	{
+		guard: "who makes calls end without a word takes nobody along (P6)", does: "all of the call use up their attempts",
+		edits: []edit{{"dispatcher/outcome.go", "if !j.oneToBlame || j.size <= 1 {", "if j.size > 0 {"}},
+		test:  "dispatcher TestPoison_OfACallThatPassesNever/no_answer/upserts_by_REST/1",
+	},
+	{
+		guard: "a delete hits no record of another object than the event names", does: "the org is given any Id",
+		edits: []edit{{"dispatcher/prepare.go", "if b.schema == nil || b.schema.KeyPrefix == \"\" ||", "if b.schema != nil || b.schema.KeyPrefix == \"\" ||"}},
+		test:  "dispatcher TestPoison_OfIDs/of_another_object/deletes_by_REST",
+	},
+	{
+		guard: "no row is to blame for a job that is not made", does: "an answer that nobody knows fails its events",
+		edits: []edit{{"dispatcher/bulk.go", "if !j.ways.rest && salesforce.ClassOf(err) == salesforce.Split {", "if j.over && salesforce.ClassOf(err) == salesforce.Ambiguous {"}},
+		test:  "dispatcher TestRefusal_OfAJobsCreation/SOMETHING_NEW",
+	},
+	{
 		guard: "no Id is guessed", does: "one of several equal rows gives its Id",
 		edits: []edit{{"dispatcher/results.go", "\tif shared {\n\t\ta.ID = \"\"\n\t}\n", ""}},
 		test:  "dispatcher TestGarbledEcho/false",

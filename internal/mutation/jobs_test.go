@@ -124,6 +124,21 @@ var jobs = []mutant{
 		test:  "dispatcher TestRanNoRow_IsolatesThePoison",
 	},
 	{
+		guard: "the rows of a job that ran none are not read: they are what could not be read (rule 5)", does: "its events wait for what can't be read",
+		edits: []edit{{"dispatcher/results.go", "case problem == nil && h.ranNoRow(seen):", "case problem != nil && h.ranNoRow(seen):"}},
+		test:  "dispatcher TestPoison_OfAJobWithoutAColumn/quoting/creates_by_job",
+	},
+	{
+		guard: "no row is to blame for a job that failed over a quota", does: "it is failed once it is alone",
+		edits: []edit{{"dispatcher/split.go", "case aboutOrg(class):\n\t\to := j.unsent(r)", "case aboutOrg(class) && j.size < 0:\n\t\to := j.unsent(r)"}},
+		test:  "dispatcher TestUnprocessed",
+	},
+	{
+		guard: "an upload that gets through to no job takes nobody along (P6)", does: "it goes back as it is, for ever",
+		edits: []edit{{"dispatcher/bulk.go", "told && j.tries+1 >= jobTries", "told && j.over"}},
+		test:  "dispatcher TestPoison_OfAnUploadThatIsRefused/no_answer/upserts_by_job",
+	},
+	{
 		guard: "of a job that is gone nothing is known (rule 6)", does: "its events count as unsent",
 		edits: []edit{{"dispatcher/bulk.go", "return d.end(ctx, j, j.all(j.unaccounted), \"the job is gone\")", "return d.end(ctx, j, j.all(j.unsent), \"the job is gone\")"}},
 		test:  "dispatcher TestJobGone/create_by_job",
@@ -137,6 +152,11 @@ var jobs = []mutant{
 		guard: "the text #N/A goes by no job", does: "it clears the field",
 		edits: []edit{{"salesforce/csv.go", "case string(bytes.TrimSpace(text)) == Null:", "case string(bytes.TrimSpace(text)) == Null+\"!\":"}},
 		test:  "salesforce TestTable_WhatAJobCantCarry",
+	},
+	{
+		guard: "base64 goes by no job", does: "it travels as a text, which fails the whole job",
+		edits: []edit{{"salesforce/csv.go", `return ok && field.Type == "base64"`, `return ok && field.Type == "base64 of another kind"`}},
+		test:  "dispatcher TestValues_ArriveAsTheyWereWritten/creates_by_job",
 	},
 	{
 		guard: "null and the empty text are #N/A", does: "they are left out, which leaves the field alone",

@@ -88,7 +88,7 @@ var ordering = []mutant{
 	},
 	{
 		guard: "an ambiguous end begins the late window", does: "only the event itself is sent again",
-		edits: []edit{{"dispatcher/outcome.go", "o = j.retry(r, p)\n\t\to.Hold = j.cfg.REST.LateWindow\n", "o = j.retry(r, p)\n"}},
+		edits: []edit{{"dispatcher/outcome.go", "o = j.alone(r, p)\n\t\to.Hold = j.cfg.REST.LateWindow\n", "o = j.alone(r, p)\n"}},
 		test:  "dispatcher TestJudge_Limits",
 	},
 	{

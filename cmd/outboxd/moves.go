@@ -272,7 +272,7 @@ func (c *cli) control(use, short, example string, do func(context.Context, *clie
 					return c.printJSON(s)
 				}
 				table := c.out.Table()
-				table.Cells(term.Cell{Text: "sending"}, term.Cell{Text: breakerText(s.Breaker), Style: term.StateStyle(s.Breaker.State)})
+				table.Cells(term.Cell{Text: "sending"}, term.Cell{Text: sendingText(s), Style: term.StateStyle(s.Breaker.State)})
 				table.Row("pending", c.number(s.Counts.Pending))
 				return table.Flush()
 			})

@@ -251,7 +251,7 @@ func (c *cli) resume() *cobra.Command {
 }
 
 func (c *cli) flush() *cobra.Command {
-	return c.control("flush", "Send now what waits for a fuller batch", "  outboxd flush",
+	return c.control("flush", "Send now what waits for a fuller request or job", "  outboxd flush",
 		func(ctx context.Context, d *client.Client) (api.Status, error) { return d.Flush(ctx) })
 }
 

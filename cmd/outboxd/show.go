@@ -333,7 +333,7 @@ func eventTimes(f facts, d api.Document) {
 	f.moment("not before", d.NotBefore)
 	f.moment("expires", d.ExpiresAt)
 	f.moment("accepted", d.AcceptedAt)
-	f.moment("sent", d.SentAt)
+	f.moment("last try", d.SentAt) // of which nothing need have left the host
 	f.moment("next try", d.NextAt)
 	f.moment("ended", d.EndedAt)
 }

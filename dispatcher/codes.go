@@ -32,8 +32,8 @@ func Codes() []Code {
 
 func byName(a, b Code) int { return strings.Compare(a.Name, b.Name) }
 
-// Explain looks a code up, whatever its letter case. Of Salesforce's that are not in the table it explains those that are
-// judged by how they begin or end.
+// Explain looks a code up, whatever its letter case. Of Salesforce's that are not
+// in the table it explains those that are judged by how they begin or end.
 func Explain(name string) (Code, bool) {
 	for _, c := range ownCodes {
 		if strings.EqualFold(c.Name, name) {

@@ -246,7 +246,7 @@ func (p *page) moving() {
 	p.call("POST /v1/stuck/retry?code=STRING_TOO_LONG&dry_run=true", "")
 	p.call("POST /v1/stuck/drop?code=STRING_TOO_LONG", "")
 	p.call("POST /v1/stuck/drop?limit=10", "")
-	p.say("### Pause, resume, flush\n\nEach is answered with the status. While paused, events are accepted and not sent, over a restart too. `flush` sends now what waits for a fuller request or job, as far as the org has calls for it.")
+	p.say("### Pause, resume, flush\n\nEach is answered with the status. While paused, events are accepted and not sent, over a restart too. `flush` sends now what waits for a fuller request or job; while calls are saved, as soon as their pace allows.")
 	p.call("POST /v1/pause", "")
 	p.say("`resume` takes `{\"accept_org\": true}` or `{\"accept_restore\": true}` where sending stopped for one of these.")
 	_, err := p.store.SetOrg(p.ctx, "00D5e000000otheEAA", "https://other.my.salesforce.com")

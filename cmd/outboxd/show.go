@@ -355,6 +355,7 @@ func eventError(f facts, d api.Document) {
 	}
 	if x := d.Doubt; x != nil {
 		f.styled("in doubt", strings.Trim(x.Code+": "+x.Message, ": "), term.Yellow)
+		f.moment("perhaps sent", x.SentAt)
 		f.add("may be", strings.Join(x.Matches, " "))
 	}
 }

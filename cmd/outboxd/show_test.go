@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/outboxd/outboxd/api"
 	"github.com/outboxd/outboxd/internal/term"
@@ -45,5 +46,18 @@ func TestStatus_SaysThatCallsAreSaved(t *testing.T) {
 				t.Errorf("has %q:\n%s", test.not, &b)
 			}
 		})
+	}
+}
+
+// From then on the late window counts, after which a person may believe what the org shows.
+func TestShow_TellsWhenWhatIsInDoubtWasSent(t *testing.T) {
+	var b bytes.Buffer
+	c := &cli{out: term.New(&b)}
+	d := api.Document{State: "in_doubt", Doubt: &api.Doubt{SentAt: api.Time{Time: time.Unix(1000, 0)}, Code: "TRANSPORT", Message: "no answer"}}
+	if err := c.showEvent(d, ""); err != nil {
+		t.Fatal(err)
+	}
+	if want := "in doubt\tTRANSPORT: no answer\nperhaps sent\t1970-01-01 00:16:40.000Z\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("lacks %q:\n%s", want, &b)
 	}
 }

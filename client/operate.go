@@ -78,7 +78,7 @@ func (c *Client) Resume(ctx context.Context, accept api.ResumeRequest) (api.Stat
 	return c.control(ctx, "/v1/resume", accept)
 }
 
-// Flush sends now what waits for a fuller batch.
+// Flush sends now what waits for a fuller request or job.
 func (c *Client) Flush(ctx context.Context) (api.Status, error) {
 	return c.control(ctx, "/v1/flush", nil)
 }

@@ -189,7 +189,8 @@ type Retry struct {
 
 // APIBudget is about the org's daily API requests.
 type APIBudget struct {
-	// The part of them, and of the bulk batches, that is left for others; beyond half of the rest calls are spread over the day.
+	// The part of them, and of the bulk batches, that is left for others. Half of what remains may be used at once, then calls
+	// are spread over the day.
 	Reserve Percent `yaml:"reserve" min:"0%" max:"100%"`
 }
 

@@ -254,8 +254,8 @@ func (d *Dispatcher) stepUpload(ctx context.Context, j *job) error {
 }
 
 // openFor is how long a job may wait for its close. The org ends one that is
-// Open after a day (salesforce-bulk.md §9); one that were gone once its
-// phase is closing would leave its events in doubt.
+// Open after a day; one that were gone once its phase is closing would leave its
+// events in doubt.
 const openFor = 12 * time.Hour
 
 var errOpenTooLong = errors.New("it was open for too long")

@@ -32,8 +32,8 @@ func Codes() []Code {
 
 func byName(a, b Code) int { return strings.Compare(a.Name, b.Name) }
 
-// Explain looks a code up, whatever its letter case. Of Salesforce's that are not in the table it explains those that are
-// judged by how they begin or end.
+// Explain looks a code up, whatever its letter case. Of Salesforce's that are not
+// in the table it explains those that are judged by how they begin or end.
 func Explain(name string) (Code, bool) {
 	for _, c := range ownCodes {
 		if strings.EqualFold(c.Name, name) {
@@ -129,6 +129,8 @@ func LoginCodes() []Code {
 func ofOrg(c salesforce.Code) Code {
 	does := classDoes[c.Class]
 	switch {
+	case c.Name == codeOutOfBatches: // by its class all sending would pause
+		does = "No job is made for a while; what may go by REST does, the rest waits. No event is charged an attempt."
 	case c.CallClass == c.Class:
 	case c.CallClass == salesforce.Ambiguous:
 		does += " By REST: " + classDoes[salesforce.Ambiguous]
@@ -163,6 +165,7 @@ var codeDoes = map[string]string{
 	"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": "A code within the message decides instead, if there is one.",
 	"CANNOT_EXECUTE_FLOW_TRIGGER":          "A code within the message decides instead, if there is one.",
 	"APEX_ERROR":                           "A code within the message decides instead, if there is one.",
+	"QUERY_TIMEOUT":                        "A query for many matches is asked again by halves.",
 	"CLIENTINPUTERROR":                     "The first time the same is just tried again.",
 }
 

@@ -213,7 +213,8 @@ func (c *Config) wish(r waiting, s situation) wish {
 }
 
 // companyOfJob is for what only a job may carry: it waits until a job is full, or
-// for MaxWait, for longer where calls are to be saved. What a job can't carry is claimed by REST, to be failed.
+// for MaxWait, for longer where calls are to be saved. What a job can't carry is
+// claimed by REST, to be failed.
 func (c *Config) companyOfJob(r waiting, s situation) wish {
 	fit := r.Ready - r.RESTOnly
 	w := wish{jobs: fit / c.Bulk.MaxRecords, calls: chunks(r.RESTOnly, c.REST.MaxRecords)}

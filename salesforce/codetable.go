@@ -40,7 +40,7 @@ var codeTable = []Code{
 	{"GONE", PauseOrg, PauseOrg, "the resource or its API version was retired", "set api_version to one that the org lists"},
 	{"URL_NOT_RESET", PauseOrg, PauseOrg, "the call went to a login host", "set login_url to the org's My Domain host"},
 	{"TOO_MANY_APEX_REQUESTS", Retry, PauseOrg, "too many Apex requests at once", pauses},
-	{"EXCEEDEDQUOTA", PauseQuota, PauseQuota, "the org's daily bulk batches are used up", pauses},
+	{"EXCEEDEDQUOTA", PauseQuota, PauseQuota, "the org's daily bulk batches are used up", "nothing: jobs are made again when batches come back; if it happens often, find who uses them, or raise bulk.max_records"},
 	{"STORAGE_LIMIT_EXCEEDED", Retry, PauseQuota, "the org's data storage is full", "free or buy storage"},
 	{"LIMIT_EXCEEDED", Retry, Split, "a limit that the message names was exceeded", waits},
 	{"SINGLE_EMAIL_LIMIT_EXCEEDED", Retry, Retry, "an automation sends mail, and the org's daily mails are used up", waits},

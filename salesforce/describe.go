@@ -300,8 +300,8 @@ func (k *call) description(a *answer, last *description, read func([]byte) *desc
 	return fresh, nil
 }
 
-// askedAt is the time to ask for changes since: the fetch (salesforce-rest.md 8.1), a second earlier, so that a change in
-// the second of the fetch is not missed.
+// askedAt is the time to ask for changes since: that of the fetch, a second earlier, so that a change in the second of the
+// fetch is not missed.
 func askedAt(h http.Header) string {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {

@@ -101,8 +101,8 @@ type Usage struct {
 	At        time.Time
 }
 
-// Batches returns what Limits last said of the batches of bulk jobs, one for every 10,000 records that a job has at
-// most (salesforce-bulk.md §9); false if it has not said it yet.
+// Batches returns what Limits last said of the batches of bulk jobs: one for every 10,000 records, more than which no
+// job of ours has. False if it has not said it yet.
 func (c *Client) Batches() (Usage, bool) {
 	u := c.batches.Load()
 	if u == nil {

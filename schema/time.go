@@ -8,7 +8,7 @@ import (
 	"github.com/outboxd/outboxd/salesforce"
 )
 
-// Years that a date may have (salesforce-rest.md 8.2).
+// Years that a date may have (R-8.2.9 of docs/fidelity.md).
 const (
 	firstYear = 1700
 	lastYear  = 4000

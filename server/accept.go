@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -129,6 +130,9 @@ func keyProblem(detail string) *api.Problem {
 func schemaProblem(key string, mistakes []api.ProblemError) *api.Problem {
 	first := mistakes[0]
 	p := api.CodeSchemaMismatch.Problem(first.Path + ": " + first.Detail)
+	if more := len(mistakes) - 1; more > 0 {
+		p.Detail += fmt.Sprintf(" (and %d more)", more)
+	}
 	p.Key, p.Errors = key, mistakes
 	return p
 }

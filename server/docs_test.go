@@ -123,6 +123,7 @@ var masks = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`), "2026-11-23T10:00:07.120Z"},
+	{regexp.MustCompile(`"window_turns_at": ?"[^"]*"`), `"window_turns_at": "2026-11-24T10:00:00.000Z"`},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`), "01936d2e-7c1a-7f0e-9b1d-2c5a8e4f6071"},
 	{regexp.MustCompile(`"((?:disk_)?(?:free_|needed_|ballast_)?bytes)": ?\d+`), `"$1": 1048576`},
 	{regexp.MustCompile(`"(\w+_per_second|oldest_pending_seconds)": ?[\d.]+`), `"$1": 0.5`},
@@ -193,7 +194,7 @@ func (p *page) asking() {
 	p.call("GET /v1/stuck?reason=blocked", "")
 	p.call("GET /v1/stuck?reason=lazy", "")
 
-	p.say("### Status")
+	p.say("### Status\n\n`accepted` counts all events of this store, `forgotten` those whose receipts are past the dedup window. What `api_budget` tells, and which of its members are absent when, is in [operations](operations.md#the-orgs-daily-limits); before the org's first answer it is absent itself.")
 	p.call("GET /v1/status", "")
 	p.call("GET /v1/status?verbose=1", "")
 
@@ -245,7 +246,7 @@ func (p *page) moving() {
 	p.call("POST /v1/stuck/retry?code=STRING_TOO_LONG&dry_run=true", "")
 	p.call("POST /v1/stuck/drop?code=STRING_TOO_LONG", "")
 	p.call("POST /v1/stuck/drop?limit=10", "")
-	p.say("### Pause, resume, flush\n\nEach is answered with the status. While paused, events are accepted and not sent, over a restart too. `flush` sends now what waits for a fuller batch.")
+	p.say("### Pause, resume, flush\n\nEach is answered with the status. While paused, events are accepted and not sent, over a restart too. `flush` sends now what waits for a fuller request or job; while calls are saved, as soon as their pace allows.")
 	p.call("POST /v1/pause", "")
 	p.say("`resume` takes `{\"accept_org\": true}` or `{\"accept_restore\": true}` where sending stopped for one of these.")
 	_, err := p.store.SetOrg(p.ctx, "00D5e000000otheEAA", "https://other.my.salesforce.com")

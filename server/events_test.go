@@ -418,6 +418,19 @@ func TestPut_SchemaMismatchIsRefused(t *testing.T) {
 	r.put(contact("k", "1"))
 }
 
+// Of a line of many the detail is all that a person is shown.
+func TestPut_SchemaMismatchSaysThatThereAreMore(t *testing.T) {
+	r := start(t, func(s *setup) {
+		s.deps.Schema = func(e *event.Event) []api.ProblemError {
+			return []api.ProblemError{{Path: "fields.A", Detail: "no"}, {Path: "fields.B", Detail: "no"}, {Path: "fields.C", Detail: "no"}}
+		}
+	})
+	p := wantProblem(t, r.post("/v1/events", contact("k", "1")), 422, api.CodeSchemaMismatch)
+	if p.Detail != "fields.A: no (and 2 more)" || len(p.Errors) != 3 {
+		t.Errorf("got %+v", p)
+	}
+}
+
 // What was accepted before the org's schema was known is recognised all the
 // same: its honest repeat must not be told that it was never stored.
 func TestPut_RepeatOfWhatWasAcceptedIsNoMismatch(t *testing.T) {

@@ -53,7 +53,7 @@ type Dispatch interface {
 	Breaker() api.Breaker
 	// Budget is the org's API allowance, nil before it is known.
 	Budget() *api.Budget
-	// Flush makes it send what waits for a fuller batch. It does not block.
+	// Flush makes it send what waits for a fuller request or job. It does not block.
 	Flush()
 	// Poke tells it that an operator changed something. It does not block.
 	Poke()

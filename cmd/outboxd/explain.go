@@ -116,8 +116,17 @@ func unknownCode(name string) error {
 	return hinted(fmt.Errorf("%s: no code that is known", name), hint)
 }
 
+// pauses are what status gives for the reason why nothing is sent.
+var pauses = []dispatcher.BreakerReason{
+	dispatcher.ReasonNotConfigured, dispatcher.ReasonOrgChanged, dispatcher.ReasonRestored, dispatcher.ReasonOperator,
+	dispatcher.ReasonLimit, dispatcher.ReasonBudget, dispatcher.ReasonUnavailable, dispatcher.ReasonMaintenance, dispatcher.ReasonLogin,
+}
+
 // otherCode explains codes that are somebody else's than an event's.
 func otherCode(name string) string {
+	if slices.Contains(pauses, dispatcher.BreakerReason(name)) {
+		return `sending pauses for this reason: "Why is it not sending?" in docs/operations.md says what to do`
+	}
 	if means := schema.Reason(name).Means(); means != "" {
 		return "a warning, or schema_mismatch, has it for its reason: " + means
 	}

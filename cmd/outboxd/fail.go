@@ -142,7 +142,7 @@ func unreachableHint(err error) string {
 var hints = map[api.Code]string{
 	api.CodeUnknownKey:   "check the key; outboxd ls lists the events",
 	api.CodeNotFound:     "outboxd attempts lists those that are kept",
-	api.CodeWrongState:   "outboxd show KEY tells its state",
+	api.CodeWrongState:   "outboxd retry is for failed events, resolve for those in doubt, drop for failed and pending ones; outboxd show KEY tells more",
 	api.CodeInvalidQuery: "repair what it names",
 }
 

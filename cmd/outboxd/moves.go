@@ -251,7 +251,7 @@ func (c *cli) resume() *cobra.Command {
 }
 
 func (c *cli) flush() *cobra.Command {
-	return c.control("flush", "Send now what waits for a fuller batch", "  outboxd flush",
+	return c.control("flush", "Send now what waits for a fuller request or job", "  outboxd flush",
 		func(ctx context.Context, d *client.Client) (api.Status, error) { return d.Flush(ctx) })
 }
 
@@ -272,7 +272,7 @@ func (c *cli) control(use, short, example string, do func(context.Context, *clie
 					return c.printJSON(s)
 				}
 				table := c.out.Table()
-				table.Cells(term.Cell{Text: "sending"}, term.Cell{Text: breakerText(s.Breaker), Style: term.StateStyle(s.Breaker.State)})
+				table.Cells(term.Cell{Text: "sending"}, term.Cell{Text: sendingText(s), Style: term.StateStyle(s.Breaker.State)})
 				table.Row("pending", c.number(s.Counts.Pending))
 				return table.Flush()
 			})

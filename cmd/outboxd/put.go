@@ -192,7 +192,7 @@ func refusal(err error) error {
 	}
 	lines := []error{fmt.Errorf("%s: %s", p.Code, p.Title)}
 	for _, e := range p.Errors {
-		lines = append(lines, errors.New(e.Detail))
+		lines = append(lines, errors.New(strings.TrimPrefix(e.Path+": "+e.Detail, ": ")))
 	}
 	return hinted(errors.Join(lines...), problemHint(p))
 }

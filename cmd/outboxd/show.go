@@ -45,7 +45,7 @@ func (c *cli) showStatus(s api.Status) error {
 	if s.Org != nil {
 		f.add("org", strings.TrimSpace(s.Org.ID+" "+s.Org.InstanceURL))
 	}
-	f.styled("sending", breakerText(s.Breaker), term.StateStyle(s.Breaker.State))
+	f.styled("sending", sendingText(s), term.StateStyle(s.Breaker.State))
 	for _, n := range counted(s.Counts) {
 		f.styled(n.name, c.number(n.count), styleOf(n))
 	}
@@ -72,16 +72,32 @@ func (c *cli) showStatus(s api.Status) error {
 func (c *cli) addBudget(f facts, b *api.Budget) {
 	f.add("API calls", c.allowanceText(b.Allowance))
 	f.moment("calls come back by", b.WindowTurnsAt)
-	f.moment("calls used up by", b.ExhaustedAt)
+	f.moment("calls used up at", b.ExhaustedAt)
 	if b.PacePerHour != nil {
-		f.add("calls an hour", fmt.Sprintf("%.1f: they are spread over the day", *b.PacePerHour))
+		f.add("calls an hour", paceText(*b.PacePerHour))
 	}
-	for _, way := range slices.Sorted(maps.Keys(b.CallsPer1000)) {
-		f.add("calls per 1,000 by "+way, fmt.Sprintf("%.1f", b.CallsPer1000[way]))
-	}
+	f.add("1,000 records cost", costText(b.CallsPer1000))
 	if b.BulkBatches != nil {
 		f.add("bulk batches", c.allowanceText(*b.BulkBatches))
 	}
+}
+
+func paceText(perHour float64) string {
+	if perHour == 0 {
+		return "0: none is begun until some come back"
+	}
+	return fmt.Sprintf("%.1f: they are spread over the day", perHour)
+}
+
+func costText(calls map[string]float64) string {
+	var ways []string
+	for _, way := range slices.Sorted(maps.Keys(calls)) {
+		ways = append(ways, fmt.Sprintf("%.1f by %s", calls[way], way))
+	}
+	if ways == nil {
+		return ""
+	}
+	return "in calls " + strings.Join(ways, ", ")
 }
 
 func (c *cli) allowanceText(a api.Allowance) string {
@@ -136,6 +152,15 @@ func styleOf(n named) term.Style {
 		return term.Plain
 	}
 	return term.StateStyle(n.name)
+}
+
+// sendingText says whether anything is sent, and why slowly or not.
+func sendingText(s api.Status) string {
+	text := breakerText(s.Breaker)
+	if s.Breaker.State == api.BreakerClosed && s.APIBudget != nil && s.APIBudget.PacePerHour != nil {
+		text += ", saving API calls"
+	}
+	return text
 }
 
 func breakerText(b api.Breaker) string {
@@ -308,7 +333,7 @@ func eventTimes(f facts, d api.Document) {
 	f.moment("not before", d.NotBefore)
 	f.moment("expires", d.ExpiresAt)
 	f.moment("accepted", d.AcceptedAt)
-	f.moment("sent", d.SentAt)
+	f.moment("last try", d.SentAt) // of which nothing need have left the host
 	f.moment("next try", d.NextAt)
 	f.moment("ended", d.EndedAt)
 }
@@ -330,6 +355,7 @@ func eventError(f facts, d api.Document) {
 	}
 	if x := d.Doubt; x != nil {
 		f.styled("in doubt", strings.Trim(x.Code+": "+x.Message, ": "), term.Yellow)
+		f.moment("perhaps sent", x.SentAt)
 		f.add("may be", strings.Join(x.Matches, " "))
 	}
 }

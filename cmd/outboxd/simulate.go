@@ -46,7 +46,7 @@ func (c *cli) simulate() *cobra.Command {
 	f.StringVar(&publicKey, "public-key", "", "PEM `file` to verify JWTs with")
 	f.Int64Var(&cfg.APILimit, "api-limit", simulator.DefaultAPILimit, "API `calls` of the org in 24 hours")
 	f.Int64Var(&cfg.BatchLimit, "batch-limit", simulator.DefaultBatchLimit, "bulk `batches` of the org in 24 hours")
-	f.DurationVar(&cfg.JobDelay, "job-time", 0, "how `long` a job takes")
+	f.DurationVar(&cfg.JobDelay, "job-time", 0, "`duration` of each job, such as 5s")
 	f.BoolVar(&verbose, "verbose", false, "log every request on stderr")
 	return cmd
 }

@@ -300,8 +300,9 @@ const docHead = `# What doctor finds
 
 ` + "`outboxd doctor`" + ` checks what keeps a daemon from delivering and says what to do, see
 [operations](operations.md#the-doctor). With ` + "`--json`" + ` each finding has a code, which is never
-renamed: if it is not ok one of these, ` + "`config_invalid`" + ` or ` + "`login_refused`" + `. Beside it stand a level (` + "`ok`, `warn`, `wrong`" + `), its subject, a text and the remedy. This page is made from the program's own table. The
-remedies of ` + "`config_invalid`" + ` and ` + "`login_refused`" + ` go by the mistake and by Salesforce's words.
+renamed: if it is not ok one of these, ` + "`config_invalid`" + ` or ` + "`login_refused`" + `. Beside it
+stand a level (` + "`ok`, `warn`, `wrong`" + `), its subject, a text and the remedy. The remedies of ` + "`config_invalid`" + `
+and ` + "`login_refused`" + ` go by the mistake and by Salesforce's words. This page is made from the program's own table.
 
 | code | do |
 | --- | --- |

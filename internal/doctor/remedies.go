@@ -34,7 +34,7 @@ var remedies = map[string]string{
 	"limits_hidden":     "give the integration user the permission View Setup and Configuration to have limits checked",
 	"limits_reached":    "wait until the window turns, or find who uses the org's calls; outboxd goes on by itself",
 	"api_calls_reserve": "sending pauses until the window turns: lower dispatch.api_budget.reserve, or find who uses the org's calls",
-	"api_calls_low":     "find who uses the org's calls, or buy some; outboxd pauses at its reserve",
+	"api_calls_low":     "find who uses the org's calls, or buy some; outboxd spreads what is left over the day, and pauses at its reserve",
 	"bulk_batches":      "jobs wait until the window turns: find who uses the org's bulk batches",
 	"data_storage":      "free or buy data storage: creates will be refused with STORAGE_LIMIT_EXCEEDED",
 

@@ -6,9 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxCell is the widest a cell gets on a terminal, in characters; the rest is
-// cut. Away from a terminal nothing is cut.
-const maxCell = 80
+// The widest a cell gets on a terminal, in characters; the rest is cut. A line of
+// a list should stay one; a table without a header holds one fact a line, whose end
+// tells what to do. Away from a terminal nothing is cut.
+const (
+	maxCell = 80
+	maxFact = 1000
+)
 
 // Table collects rows and writes them at Flush: aligned under a header on a
 // terminal, else tab-separated and without the header. It may be flushed after
@@ -83,9 +87,13 @@ func (t *Table) aligned(w *bufio.Writer) {
 		head[i] = Cell{name, Bold}
 	}
 	t.widen(head)
+	most := maxCell
+	if len(head) == 0 {
+		most = maxFact
+	}
 	for _, row := range t.rows {
 		for i := range row {
-			row[i].Text = cut(row[i].Text)
+			row[i].Text = cut(row[i].Text, most)
 		}
 		t.widen(row)
 	}
@@ -118,9 +126,9 @@ func (t *Table) line(w *bufio.Writer, row []Cell) {
 	w.WriteByte('\n')
 }
 
-func cut(text string) string {
-	if utf8.RuneCountInString(text) <= maxCell {
+func cut(text string, most int) string {
+	if utf8.RuneCountInString(text) <= most {
 		return text
 	}
-	return string([]rune(text)[:maxCell-1]) + "…"
+	return string([]rune(text)[:most-1]) + "…"
 }

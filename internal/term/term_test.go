@@ -68,13 +68,21 @@ func TestTable_AlignsOnATerminalOnly(t *testing.T) {
 }
 
 func TestTable_CutsWideCellsOnATerminalOnly(t *testing.T) {
-	wide := strings.Repeat("é", 200)
+	wide := strings.Repeat("é", 2*maxFact)
+	cells := func(n int) string { return strings.Repeat("é", n-1) + "…" }
 	s, out := screen(true, false)
-	table := s.Table()
+	table := s.Table("a", "b")
 	table.Row(wide, "x")
 	_ = table.Flush()
-	if want := strings.Repeat("é", maxCell-1) + "…  x\n"; out.String() != want {
-		t.Errorf("got %q", out)
+	if _, row, _ := strings.Cut(out.String(), "\n"); row != cells(maxCell)+"  x\n" {
+		t.Errorf("a list got %q", row)
+	}
+	s, out = screen(true, false)
+	table = s.Table()
+	table.Row("x", wide)
+	_ = table.Flush()
+	if want := "x  " + cells(maxFact) + "\n"; out.String() != want {
+		t.Errorf("facts got %q", out)
 	}
 	s, out = screen(false, false)
 	table = s.Table()

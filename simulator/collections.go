@@ -123,6 +123,7 @@ func (b *batch) run(op func(c *chunk, i int) outcome) *answer {
 	b.refuseMixed()
 	c := b.sim.org.begin("collections", "", b.whole)
 	defer c.end()
+	b.whole = b.whole || c.org.tx != nil
 	c.heed(b.req.Header)
 	out := make([]outcome, len(b.writes))
 	anyFailed := false
@@ -145,7 +146,9 @@ func (b *batch) run(op func(c *chunk, i int) outcome) *answer {
 			}
 		}
 	}
-	return b.answer(out)
+	ans := b.answer(out)
+	ans.failed = anyFailed && b.whole
+	return ans
 }
 
 func (b *batch) answer(out []outcome) *answer {

@@ -68,7 +68,7 @@ func dataResource(r *request) resource {
 	case "sobjects":
 		return rowResource(path[1:])
 	case "composite":
-		return only(len(path) > 1 && path[1] == "sobjects" && r.version >= sinceCollections, collectionResource(r))
+		return compositeResource(r)
 	case "jobs":
 		return only(len(path) > 1 && path[1] == "ingest" && r.version >= sinceIngest, jobResource(r))
 	default:
@@ -114,6 +114,25 @@ func rowResource(path []string) resource {
 			"PATCH":  {kind: "ext.upsert", object: rowObject, content: jsonContent, run: upsertRow},
 			"DELETE": {kind: "ext.delete", object: rowObject, run: deleteRow},
 		}
+	default:
+		return nil
+	}
+}
+
+// compositeResource is the part below composite.
+func compositeResource(r *request) resource {
+	switch path := r.segments[1:]; {
+	case len(path) == 0:
+		return only(r.version >= sinceComposite, resource{
+			"GET":  {kind: "composite.list", run: listComposites},
+			"POST": {kind: "composite.run", carries: true, content: jsonContent, run: runComposite},
+		})
+	case path[0] == "sobjects":
+		return only(r.version >= sinceCollections, collectionResource(r))
+	case len(path) == 1 && path[0] == "batch":
+		return only(r.version >= sinceBatch, resource{
+			"POST": {kind: "composite.batch", carries: true, content: jsonContent, run: runBatch},
+		})
 	default:
 		return nil
 	}

@@ -96,18 +96,23 @@ func (c *chunk) owner(obj *object, w *write) {
 	}
 }
 
-func (c *chunk) end() { c.org.mu.Unlock() }
+// end gives the rows free, and what was done to a transaction of several
+// chunks if there is one.
+func (c *chunk) end() {
+	if tx := c.org.tx; tx != nil {
+		tx.undo = append(tx.undo, c.undo...)
+	}
+	c.org.mu.Unlock()
+}
 
 // rollback undoes everything since begin.
 func (c *chunk) rollback() {
-	for i := len(c.undo) - 1; i >= 0; i-- {
-		c.undo[i]()
-	}
-	c.org.effects = c.org.effects[:c.mark]
+	c.org.takeBack(c.undo, c.mark)
+	c.undo = nil
 }
 
 func (c *chunk) reversible(undo func()) {
-	if c.whole {
+	if c.whole || c.org.tx != nil {
 		c.undo = append(c.undo, undo)
 	}
 }
@@ -306,7 +311,11 @@ func (c *chunk) remove(r *record, hard bool) {
 		r.object.purge(r)
 	} else {
 		r.object.bin(r, true)
-		c.reversible(func() { r.object.bin(r, false) })
+		before := r.modified
+		c.reversible(func() {
+			r.object.bin(r, false)
+			r.modified = before
+		})
 	}
 	r.modified = c.at
 	c.record("delete", r, nil, nil)

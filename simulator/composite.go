@@ -39,6 +39,7 @@ type carrier struct {
 var (
 	batchGroups     = []string{"describe", "row", "ext", "query", "limits"}
 	compositeGroups = []string{"describe", "row", "ext", "query", "coll"}
+	graphGroups     = []string{"row", "ext"}
 )
 
 // inherited are the headers that a subrequest has from its carrier, and can't
@@ -288,8 +289,7 @@ func checkComposite(r *request, items []compositeItem) *answer {
 		}
 	}
 	if large > maxLarge {
-		return errorAnswer(http.StatusBadRequest, "LIMIT_EXCEEDED",
-			"The request can't contain more than "+strconv.Itoa(maxLarge)+" queries and sObject Collections.") // a guess
+		return exceeded(maxLarge, "queries and sObject Collections")
 	}
 	return checkItems(r, items)
 }

@@ -104,17 +104,15 @@ func TestBatch_WholeCallRefused(t *testing.T) {
 	o := startOrg(t, Config{})
 	a := newContact("richInput", `"LastName":"A"`)
 	many := strings.TrimSuffix(strings.Repeat(a+",", 26), ",")
-	for name, body := range map[string]string{
-		"empty":      `{"batchRequests":[]}`,
-		"broken":     `{"batchRequests":[`,
-		"over 25":    batchOf("", many),
-		"bad method": batchOf("", a, part("FETCH", "v66.0/limits", "")),
-		"no url":     batchOf("", a, part("GET", "", "")),
+	for name, tt := range map[string]struct{ body, code string }{
+		"empty":      {`{"batchRequests":[]}`, "REQUIRED_FIELD_MISSING"},
+		"broken":     {`{"batchRequests":[`, "JSON_PARSER_ERROR"},
+		"over 25":    {batchOf("", many), "LIMIT_EXCEEDED"},
+		"bad method": {batchOf("", a, part("FETCH", "v66.0/limits", "")), "INVALID_INPUT"},
+		"no url":     {batchOf("", a, part("GET", "", "")), "INVALID_INPUT"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if r := o.do("POST", "/composite/batch", body); r.status != 400 {
-				t.Errorf("got %d %s", r.status, r.body)
-			}
+			o.do("POST", "/composite/batch", tt.body).refused(400, tt.code, "")
 		})
 	}
 	o.effects(0)
@@ -236,22 +234,20 @@ func TestComposite_WholeCallRefused(t *testing.T) {
 	for i := range 6 {
 		queries = append(queries, get(fmt.Sprintf("q%d", i), "/query?q=SELECT+Id+FROM+Account"))
 	}
-	for name, body := range map[string]string{
-		"empty":             compose(""),
-		"broken":            `{"compositeRequest":`,
-		"no referenceId":    compose("", a, post("", "Account", `"Name":"B"`)),
-		"twice":             compose("", a, a),
-		"characters":        compose("", a, post("b[1]", "Account", `"Name":"B"`)),
-		"relative url":      compose("", a, part("GET", "v66.0/limits", `,"referenceId":"l"`)),
-		"method":            compose("", a, part("get", v66+"/limits", `,"referenceId":"l"`)),
-		"its own media":     compose("", a, part("GET", v66+"/sobjects", `,"referenceId":"l","httpHeaders":{"accept":"application/xml"}`)),
-		"six queries":       compose("", append(queries, a)...),
-		"an unknown member": compose(`"nope":1,`, a),
+	for name, tt := range map[string]struct{ body, code string }{
+		"empty":             {compose(""), "REQUIRED_FIELD_MISSING"},
+		"broken":            {`{"compositeRequest":`, "JSON_PARSER_ERROR"},
+		"no referenceId":    {compose("", a, post("", "Account", `"Name":"B"`)), "JSON_PARSER_ERROR"},
+		"twice":             {compose("", a, a), "JSON_PARSER_ERROR"},
+		"characters":        {compose("", a, post("b[1]", "Account", `"Name":"B"`)), "JSON_PARSER_ERROR"},
+		"relative url":      {compose("", a, part("GET", "v66.0/sobjects", `,"referenceId":"l"`)), "JSON_PARSER_ERROR"},
+		"method":            {compose("", a, part("get", v66+"/sobjects", `,"referenceId":"l"`)), "JSON_PARSER_ERROR"},
+		"its own media":     {compose("", a, part("GET", v66+"/sobjects", `,"referenceId":"l","httpHeaders":{"accept":"application/xml"}`)), "JSON_PARSER_ERROR"},
+		"six queries":       {compose("", append(queries, a)...), "LIMIT_EXCEEDED"},
+		"an unknown member": {compose(`"nope":1,`, a), "JSON_PARSER_ERROR"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if r := o.do("POST", "/composite", body); r.status != 400 {
-				t.Errorf("got %d %s", r.status, r.body)
-			}
+			o.do("POST", "/composite", tt.body).refused(400, tt.code, "")
 		})
 	}
 	o.do("POST", "/composite", compose("", queries[:5]...)).wantStatuses(200, 200, 200, 200, 200)

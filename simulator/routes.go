@@ -86,7 +86,7 @@ func only(ok bool, res resource) resource {
 // rowObject is the object of paths below sobjects.
 func rowObject(_ *Simulator, r *request) string { return r.segments[1] }
 
-// collectionObject is the object of paths below composite/sobjects.
+// collectionObject is the object of paths below composite/sobjects and composite/tree.
 func collectionObject(_ *Simulator, r *request) string { return r.segments[2] }
 
 // rowResource is the part below sobjects.
@@ -132,6 +132,14 @@ func compositeResource(r *request) resource {
 	case len(path) == 1 && path[0] == "batch":
 		return only(r.version >= sinceBatch, resource{
 			"POST": {kind: "composite.batch", carries: true, content: jsonContent, run: runBatch},
+		})
+	case len(path) == 1 && path[0] == "graph":
+		return only(r.version >= sinceGraphs, resource{
+			"POST": {kind: "composite.graph", carries: true, content: jsonContent, run: runGraphs},
+		})
+	case len(path) == 2 && path[0] == "tree":
+		return only(r.version >= sinceBatch, resource{
+			"POST": {kind: "composite.tree", object: collectionObject, content: jsonContent, run: createTree},
 		})
 	default:
 		return nil

@@ -102,7 +102,7 @@ func (s *Simulator) perform(w http.ResponseWriter, req *request, ep endpoint, f 
 		}
 		f = nil
 	}
-	ans := xmlErrors(req.Request, s.process(req, ep))
+	ans := asXML(req, ep, s.process(req, ep))
 	if ans.done != nil {
 		defer ans.done()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 const v66 = "/services/data/v66.0"
@@ -181,22 +182,27 @@ func TestComposite_AllOrNone(t *testing.T) {
 	o := startOrg(t, Config{})
 	id := o.create("Contact", `{"LastName":"Old","Shop_Id__c":"s-1"}`)
 	gone := o.create("Contact", `{"LastName":"Gone"}`)
-	before := o.sim.Records("Contact")
+	shown := func() string {
+		return o.query("SELECT Id,LastName,Shop_Id__c,IsDeleted,LastModifiedDate FROM Contact").want(200, id).body
+	}
+	before := shown()
+	o.sim.Advance(time.Minute)
 	r := o.do("POST", "/composite", compose(`"allOrNone":true,`,
 		post("a", "Account", `"Name":"A"`),
 		part("PATCH", v66+"/sobjects/Contact/"+id, `,"referenceId":"u","body":{"LastName":"New","Shop_Id__c":"s-2"}`),
+		part("PATCH", v66+"/sobjects/Contact/"+id, `,"referenceId":"again","body":{"LastName":"Newer","Shop_Id__c":"s-3"}`),
 		part("DELETE", v66+"/sobjects/Contact/"+gone, `,"referenceId":"x"`),
 		post("bad", "Contact", `"FirstName":"Nameless"`),
 		post("late", "Contact", `"LastName":"Late"`),
 	))
-	r.wantStatuses(400, 400, 400, 400, 400)
+	r.wantStatuses(400, 400, 400, 400, 400, 400)
 	r.want(200, `"errorCode":"REQUIRED_FIELD_MISSING"`)
-	if n := strings.Count(r.body, "The transaction was rolled back since another operation in the same transaction failed."); n != 4 {
-		t.Errorf("%d of 4 parts tell of the roll-back: %s", n, r.body)
+	if n := strings.Count(r.body, "The transaction was rolled back since another operation in the same transaction failed."); n != 5 {
+		t.Errorf("%d of 5 parts tell of the roll-back: %s", n, r.body)
 	}
 	o.effects(2)
-	if after := o.sim.Records("Contact"); fmt.Sprint(after) != fmt.Sprint(before) {
-		t.Errorf("rows after %v, before %v", after, before)
+	if after := shown(); after != before {
+		t.Errorf("rows after  %s\nrows before %s", after, before)
 	}
 	if len(o.sim.Records("Account")) != 0 {
 		t.Error("the account stayed")

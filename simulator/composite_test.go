@@ -223,6 +223,16 @@ func TestComposite_AllOrNoneIsStrongerThanCollections(t *testing.T) {
 	o.effects(2)
 }
 
+func TestComposite_SetupObjectsApart(t *testing.T) {
+	o := startOrg(t, Config{})
+	group := post("g", "Group", `"Name":"G"`)
+	parts := []string{post("a", "Account", `"Name":"A"`), group}
+	o.do("POST", "/composite", compose(`"allOrNone":true,`, parts...)).wantStatuses(400, 400).want(200, "MIXED_DML_OPERATION")
+	o.effects(0)
+	o.do("POST", "/composite", compose("", parts...)).wantStatuses(201, 201) // two transactions
+	o.do("POST", "/composite", compose(`"allOrNone":true,`, group)).wantStatuses(201)
+}
+
 func TestComposite_Headers(t *testing.T) {
 	o := startOrg(t, Config{})
 	id := o.create("Account", `{"Name":"A"}`)

@@ -3,7 +3,21 @@ package simulator
 // transaction is several requests of which all are kept or none. Nobody else
 // sees the org before its end.
 type transaction struct {
-	undo []func()
+	undo  []func()
+	first *object // that was written
+}
+
+// join refuses an object that can't be saved together with an earlier one of
+// the transaction, if there is a transaction.
+func (c *chunk) join(obj *object) *rowError {
+	tx := c.org.tx
+	if tx == nil {
+		return nil
+	}
+	if tx.first == nil {
+		tx.first = obj
+	}
+	return errMixed(obj, tx.first)
 }
 
 // alone runs a transaction, which is kept if run reports true.

@@ -130,6 +130,9 @@ func (c *chunk) record(operation string, r *record, key *field, w *write) {
 
 // create inserts a row. key is the upsert's field, or nil.
 func (c *chunk) create(obj *object, key *field, w *write) outcome {
+	if err := c.join(obj); err != nil {
+		return failed(err)
+	}
 	if err := c.resolve(w); err != nil {
 		return failed(err)
 	}
@@ -167,6 +170,9 @@ func (c *chunk) update(obj *object, w *write) outcome {
 
 // change gives a row new values. One that alters nothing has no effect.
 func (c *chunk) change(r *record, key *field, w *write) outcome {
+	if err := c.join(r.object); err != nil {
+		return failed(err)
+	}
 	if err := c.resolve(w); err != nil {
 		return failed(err)
 	}
@@ -295,7 +301,7 @@ func (c *chunk) delete(obj *object, id string, hard bool) outcome {
 	if err != nil {
 		return failed(err)
 	}
-	if err := c.held(r); err != nil {
+	if err := firstError(c.join(obj), c.held(r)); err != nil {
 		return failed(err)
 	}
 	c.remove(r, hard)

@@ -9,6 +9,8 @@ import (
 // at first, or takes it. Without it, rows of private objects that others own are
 // not there for it, though their unique values are taken.
 func (s *Simulator) SetViewAll(all bool) {
+	s.org.turn.RLock()
+	defer s.org.turn.RUnlock()
 	s.org.mu.Lock()
 	defer s.org.mu.Unlock()
 	s.org.confined = !all

@@ -123,6 +123,7 @@ func (b *batch) run(op func(c *chunk, i int) outcome) *answer {
 	b.refuseMixed()
 	c := b.sim.org.begin("collections", "", b.whole)
 	defer c.end()
+	b.whole = b.whole || c.org.tx != nil
 	c.heed(b.req.Header)
 	out := make([]outcome, len(b.writes))
 	anyFailed := false
@@ -145,7 +146,9 @@ func (b *batch) run(op func(c *chunk, i int) outcome) *answer {
 			}
 		}
 	}
-	return b.answer(out)
+	ans := b.answer(out)
+	ans.failed = anyFailed && b.whole
+	return ans
 }
 
 func (b *batch) answer(out []outcome) *answer {
@@ -193,12 +196,19 @@ func errDoubleKey(key *field) func(*write) *rowError {
 func (b *batch) refuseMixed() {
 	first := b.objects[0]
 	for i, o := range b.objects {
-		if o.setup() != first.setup() {
-			b.writes[i].err = firstError(b.writes[i].err, refuse("MIXED_DML_OPERATION",
-				"DML operation on setup object is not permitted after you have updated a non-setup object (or vice versa): "+
-					o.Name+", original object: "+first.Name))
-		}
+		b.writes[i].err = firstError(b.writes[i].err, errMixed(o, first))
 	}
+}
+
+// errMixed tells of an object that can't be saved together with an earlier
+// one; nil if it can.
+func errMixed(o, first *object) *rowError {
+	if o.setup() == first.setup() {
+		return nil
+	}
+	return refuse("MIXED_DML_OPERATION",
+		"DML operation on setup object is not permitted after you have updated a non-setup object (or vice versa): "+
+			o.Name+", original object: "+first.Name)
 }
 
 // setup reports whether the object belongs to the org's administration.

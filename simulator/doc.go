@@ -1,6 +1,6 @@
 // Package simulator is a Salesforce org made of memory, served over real HTTP.
 //
-// It answers OAuth, REST rows, sObject Collections, queries, describe, limits
+// It answers OAuth, REST rows, sObject Collections, Composite, queries, describe, limits
 // and Bulk API 2.0 ingest with the statuses, bodies, headers, CSV bytes and
 // error texts of the real thing, and refuses what the real thing refuses. Its
 // rows obey a schema: required fields, lengths, picklists, unique external

@@ -36,6 +36,8 @@ type effect struct {
 
 // effectsFrom returns at most a page of effects, without the first n.
 func (o *org) effectsFrom(n int) []Effect {
+	o.turn.RLock()
+	defer o.turn.RUnlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	rest := o.effects[min(n, len(o.effects)):]

@@ -61,6 +61,9 @@ var callKinds = func() []string {
 			kinds = append(kinds, group+"."+op)
 		}
 	}
+	for _, op := range []string{"list", "run", "batch", "tree", "graph"} {
+		kinds = append(kinds, "composite."+op)
+	}
 	for _, op := range []string{"create", "upload", "close", "abort", "get", "list", "ok", "failed", "unprocessed", "delete"} {
 		kinds = append(kinds, "job."+op)
 	}

@@ -354,6 +354,10 @@ func TestConcurrency(t *testing.T) {
 				o.results(j["id"], "successfulResults")
 				o.do("PATCH", "/composite/sobjects/Contact/Shop_Id__c", records(contact(fmt.Sprintf(`"Shop_Id__c":"s-%d","LastName":"C"`, worker)))).want(200, "success")
 				o.query("SELECT Id, LastName FROM Contact WHERE Shop_Id__c IN ('s-1','s-2')").want(200, "")
+				o.do("POST", "/composite", compose(`"allOrNone":true,`,
+					get("read", fmt.Sprintf("/sobjects/Contact/Shop_Id__c/s-%d", worker)),
+					part("PATCH", v66+"/sobjects/Contact/@{read.Id}", `,"referenceId":"u","body":{"LastName":"D"}`),
+					post("bad", "Contact", `"FirstName":"Nameless"`))).wantStatuses(400, 400, 400)
 			}
 		})
 	}

@@ -31,6 +31,7 @@ type request struct {
 	body     []byte
 	version  int // of the API, times 10: 660
 	token    string
+	alone    bool // in a transaction of several requests
 }
 
 // answer is what is sent back.
@@ -39,6 +40,7 @@ type answer struct {
 	header http.Header
 	body   []byte
 	done   func() // after the answer was sent or lost
+	failed bool   // whatever the status: nothing of the request was kept
 }
 
 // endpoint is what a path and method lead to.
@@ -46,6 +48,7 @@ type endpoint struct {
 	kind    string
 	object  func(*Simulator, *request) string // that the call is about; nil: none
 	free    bool                              // needs no session and counts for nothing
+	carries bool                              // requests of its own, of which each is run in turn
 	content string                            // media type that the body must have
 	run     func(*Simulator, *request) *answer
 }
@@ -99,7 +102,7 @@ func (s *Simulator) perform(w http.ResponseWriter, req *request, ep endpoint, f 
 		}
 		f = nil
 	}
-	ans := xmlErrors(req.Request, s.process(req, ep))
+	ans := asXML(req, ep, s.process(req, ep))
 	if ans.done != nil {
 		defer ans.done()
 	}
@@ -148,10 +151,7 @@ func (s *Simulator) after(w http.ResponseWriter, req *request, ep endpoint, f *F
 			drop()
 		}
 	case "error_after":
-		if f.Code == "" && f.Message == "" {
-			f = &Fault{Status: f.Status, Code: "UNKNOWN_EXCEPTION", Message: unexpected}
-		}
-		ans = faultAnswer(ep, f, http.StatusInternalServerError)
+		ans = spoilt(ep, f)
 	case "html_after":
 		ans = htmlAnswer(orStatus(f.Status, http.StatusServiceUnavailable))
 	case "cut":
@@ -161,6 +161,14 @@ func (s *Simulator) after(w http.ResponseWriter, req *request, ep endpoint, f *F
 		ans.body = shorten(ans.body, f.Part)
 	}
 	s.send(w, req.Request, ans)
+}
+
+// spoilt is an error in place of a processed call's answer.
+func spoilt(ep endpoint, f *Fault) *answer {
+	if f.Code == "" && f.Message == "" {
+		f = &Fault{Status: f.Status, Code: "UNKNOWN_EXCEPTION", Message: unexpected}
+	}
+	return faultAnswer(ep, f, http.StatusInternalServerError)
 }
 
 const unexpected = "An unexpected error occurred. Please include this ErrorId if you contact support: 1208844123-20517 (731004418)"
@@ -218,14 +226,24 @@ func (s *Simulator) read(r *http.Request) (*request, *answer) {
 	if r.Method == http.MethodHead {
 		req.method = http.MethodGet
 	}
-	for segment := range strings.SplitSeq(strings.Trim(r.URL.EscapedPath(), "/"), "/") {
+	segments, err := pathSegments(r.URL.EscapedPath())
+	if err != nil {
+		return nil, &answer{status: http.StatusBadRequest, body: []byte("Bad Request")}
+	}
+	req.segments = segments
+	return req, req.readBody()
+}
+
+// pathSegments takes a path apart.
+func pathSegments(escaped string) (segments []string, err error) {
+	for segment := range strings.SplitSeq(strings.Trim(escaped, "/"), "/") {
 		text, err := url.PathUnescape(segment)
 		if err != nil {
-			return nil, &answer{status: http.StatusBadRequest, body: []byte("Bad Request")}
+			return nil, err
 		}
-		req.segments = append(req.segments, text)
+		segments = append(segments, text)
 	}
-	return req, req.readBody()
+	return segments, nil
 }
 
 func headSize(r *http.Request) int {
@@ -291,16 +309,29 @@ func (s *Simulator) process(req *request, ep endpoint) *answer {
 		return refusal
 	}
 	if !s.calls.spend() {
-		return s.counted(errorAnswer(http.StatusForbidden, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
+		return s.counted(callsExceeded())
 	}
-	if refusal := ep.checkContent(req); refusal != nil {
-		return s.counted(refusal)
-	}
-	ans := s.counted(ep.run(s, req))
+	ans := s.counted(s.execute(req, ep))
 	if req.version != 0 && req.version <= lastDeprecated {
 		ans.header.Set("Warning", `299 - "This API is deprecated and will be removed by Summer '28."`)
 	}
 	return ans
+}
+
+func callsExceeded() *answer {
+	return errorAnswer(http.StatusForbidden, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+}
+
+// execute runs a call, beside others but for transactions of several requests.
+func (s *Simulator) execute(req *request, ep endpoint) *answer {
+	if refusal := ep.checkContent(req); refusal != nil {
+		return refusal
+	}
+	if !ep.carries && !req.alone {
+		s.org.turn.RLock()
+		defer s.org.turn.RUnlock()
+	}
+	return ep.run(s, req)
 }
 
 // counted adds what an answer carries that drew on the daily limit.

@@ -130,6 +130,8 @@ func idNumber(id string) uint64 {
 func (s *Simulator) runChunk(j *job, run *jobRun, c call) string {
 	s.jobs.slots <- struct{}{}
 	defer func() { <-s.jobs.slots }()
+	s.org.turn.RLock()
+	defer s.org.turn.RUnlock()
 	s.org.schema.RLock()
 	defer s.org.schema.RUnlock()
 	if s.org.object(j.object) != run.plan.object {

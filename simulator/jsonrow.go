@@ -366,13 +366,16 @@ func parentByKey(lookup *field, target *object, m member, at place) (parentRef, 
 	return parentRef{lookup, key, v}, err
 }
 
-func attributeType(v jsontext.Value) string {
+func attributeType(v jsontext.Value) string { return attribute(v, "type") }
+
+// attribute is the text of one of a record's attributes.
+func attribute(v jsontext.Value, name string) string {
 	attributes, err := members(v)
 	if err != nil {
 		return ""
 	}
 	for _, a := range attributes {
-		if a.name == "type" {
+		if a.name == name {
 			s, _ := jsonString(a.value)
 			return s
 		}

@@ -27,7 +27,7 @@ type record struct {
 
 // org is the schema, the rows and the oracle. Who follows a pointer to an
 // object or a field holds schema for reading; who touches rows or effects
-// holds mu too.
+// holds mu too. turn comes before both.
 type org struct {
 	clock *clock
 	id    string // of the organization
@@ -38,6 +38,9 @@ type org struct {
 	names    []string           // in the order of definition
 	prefixes map[string]*object
 	defined  time.Time // of the last change of the schema
+
+	turn sync.RWMutex // a transaction of several requests has it whole, others for reading
+	tx   *transaction // that is under way
 
 	mu      sync.Mutex
 	num     uint64 // rows created so far
@@ -70,6 +73,8 @@ func (o *org) define(defs []Object) error {
 		}
 		compiled = append(compiled, obj)
 	}
+	o.turn.RLock()
+	defer o.turn.RUnlock()
 	o.schema.Lock()
 	defer o.schema.Unlock()
 	o.mu.Lock()
@@ -228,6 +233,8 @@ func (o *object) insert(r *record) {
 
 // clear empties the org but for the schema.
 func (o *org) clear() {
+	o.turn.RLock()
+	defer o.turn.RUnlock()
 	o.schema.RLock()
 	defer o.schema.RUnlock()
 	o.mu.Lock()
@@ -252,6 +259,8 @@ func (o *org) identity() string {
 
 // rename gives the org another id.
 func (o *org) rename(id string) {
+	o.turn.RLock()
+	defer o.turn.RUnlock()
 	o.schema.RLock()
 	defer o.schema.RUnlock()
 	o.mu.Lock()
@@ -324,6 +333,8 @@ const pageSize = 1_000
 // page returns live rows of an object from a position on, and the position
 // after them.
 func (o *org) page(name string, from int) ([]Record, int) {
+	o.turn.RLock()
+	defer o.turn.RUnlock()
 	o.schema.RLock()
 	defer o.schema.RUnlock()
 	o.mu.Lock()

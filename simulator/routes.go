@@ -68,7 +68,7 @@ func dataResource(r *request) resource {
 	case "sobjects":
 		return rowResource(path[1:])
 	case "composite":
-		return only(len(path) > 1 && path[1] == "sobjects" && r.version >= sinceCollections, collectionResource(r))
+		return compositeResource(r)
 	case "jobs":
 		return only(len(path) > 1 && path[1] == "ingest" && r.version >= sinceIngest, jobResource(r))
 	default:
@@ -86,7 +86,7 @@ func only(ok bool, res resource) resource {
 // rowObject is the object of paths below sobjects.
 func rowObject(_ *Simulator, r *request) string { return r.segments[1] }
 
-// collectionObject is the object of paths below composite/sobjects.
+// collectionObject is the object of paths below composite/sobjects and composite/tree.
 func collectionObject(_ *Simulator, r *request) string { return r.segments[2] }
 
 // rowResource is the part below sobjects.
@@ -114,6 +114,33 @@ func rowResource(path []string) resource {
 			"PATCH":  {kind: "ext.upsert", object: rowObject, content: jsonContent, run: upsertRow},
 			"DELETE": {kind: "ext.delete", object: rowObject, run: deleteRow},
 		}
+	default:
+		return nil
+	}
+}
+
+// compositeResource is the part below composite.
+func compositeResource(r *request) resource {
+	switch path := r.segments[1:]; {
+	case len(path) == 0:
+		return only(r.version >= sinceComposite, resource{
+			"GET":  {kind: "composite.list", run: listComposites},
+			"POST": {kind: "composite.run", carries: true, content: jsonContent, run: runComposite},
+		})
+	case path[0] == "sobjects":
+		return only(r.version >= sinceCollections, collectionResource(r))
+	case len(path) == 1 && path[0] == "batch":
+		return only(r.version >= sinceBatch, resource{
+			"POST": {kind: "composite.batch", carries: true, content: jsonContent, run: runBatch},
+		})
+	case len(path) == 1 && path[0] == "graph":
+		return only(r.version >= sinceGraphs, resource{
+			"POST": {kind: "composite.graph", carries: true, content: jsonContent, run: runGraphs},
+		})
+	case len(path) == 2 && path[0] == "tree":
+		return only(r.version >= sinceBatch, resource{
+			"POST": {kind: "composite.tree", object: collectionObject, content: jsonContent, run: createTree},
+		})
 	default:
 		return nil
 	}

@@ -14,10 +14,14 @@ const (
 	lastDeprecated = 400
 	lastVersion    = 680
 
+	sinceBatch             = 340 // and trees
+	sinceComposite         = 380
 	sinceIngest            = 410
 	sinceCollections       = 420
 	sinceUpsertCollections = 460
 	sinceCreated           = 460 // upserts tell what they did
+	sinceGraphs            = 500
+	sinceStrictReferences  = 520 // referenceIds are checked, and references may be of nulls
 )
 
 // parseVersion reads v66.0; 0 is no version.

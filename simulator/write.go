@@ -96,18 +96,23 @@ func (c *chunk) owner(obj *object, w *write) {
 	}
 }
 
-func (c *chunk) end() { c.org.mu.Unlock() }
+// end gives the rows free, and what was done to a transaction of several
+// chunks if there is one.
+func (c *chunk) end() {
+	if tx := c.org.tx; tx != nil {
+		tx.undo = append(tx.undo, c.undo...)
+	}
+	c.org.mu.Unlock()
+}
 
 // rollback undoes everything since begin.
 func (c *chunk) rollback() {
-	for i := len(c.undo) - 1; i >= 0; i-- {
-		c.undo[i]()
-	}
-	c.org.effects = c.org.effects[:c.mark]
+	c.org.takeBack(c.undo, c.mark)
+	c.undo = nil
 }
 
 func (c *chunk) reversible(undo func()) {
-	if c.whole {
+	if c.whole || c.org.tx != nil {
 		c.undo = append(c.undo, undo)
 	}
 }
@@ -125,6 +130,9 @@ func (c *chunk) record(operation string, r *record, key *field, w *write) {
 
 // create inserts a row. key is the upsert's field, or nil.
 func (c *chunk) create(obj *object, key *field, w *write) outcome {
+	if err := c.join(obj); err != nil {
+		return failed(err)
+	}
 	if err := c.resolve(w); err != nil {
 		return failed(err)
 	}
@@ -162,6 +170,9 @@ func (c *chunk) update(obj *object, w *write) outcome {
 
 // change gives a row new values. One that alters nothing has no effect.
 func (c *chunk) change(r *record, key *field, w *write) outcome {
+	if err := c.join(r.object); err != nil {
+		return failed(err)
+	}
 	if err := c.resolve(w); err != nil {
 		return failed(err)
 	}
@@ -290,7 +301,7 @@ func (c *chunk) delete(obj *object, id string, hard bool) outcome {
 	if err != nil {
 		return failed(err)
 	}
-	if err := c.held(r); err != nil {
+	if err := firstError(c.join(obj), c.held(r)); err != nil {
 		return failed(err)
 	}
 	c.remove(r, hard)
@@ -306,7 +317,11 @@ func (c *chunk) remove(r *record, hard bool) {
 		r.object.purge(r)
 	} else {
 		r.object.bin(r, true)
-		c.reversible(func() { r.object.bin(r, false) })
+		before := r.modified
+		c.reversible(func() {
+			r.object.bin(r, false)
+			r.modified = before
+		})
 	}
 	r.modified = c.at
 	c.record("delete", r, nil, nil)

@@ -352,6 +352,38 @@ await step('bulk: abort, and jobs that cannot be', async () => {
   await refused(conn.bulk2.createJob({ object: 'Nothing__c', operation: 'insert' }).open(), 'INVALIDJOB', /InvalidJob : Unable to find object: Nothing__c/);
 });
 
+await step('composite: references, and all or none', async () => {
+  const base = `/services/data/v${version}/sobjects`;
+  const order = (referenceId, body) => ({ method: 'POST', url: `${base}/Order__c`, referenceId, body });
+  const compositeRequest = [
+    { method: 'GET', url: `${base}/Contact/Shop_Id__c/c-1`, referenceId: 'buyer' },
+    order('first', { Number__c: 'comp-1', Total__c: 1, Buyer__c: '@{buyer.Id}' }),
+    { method: 'GET', url: `${base}/Order__c/@{first.id}?fields=Buyer__c`, referenceId: 'read' },
+  ];
+  const { compositeResponse } = await conn.requestPost('/composite', { compositeRequest });
+  assert.deepEqual(compositeResponse.map((r) => [r.referenceId, r.httpStatusCode]), [['buyer', 200], ['first', 201], ['read', 200]]);
+  assert.equal(compositeResponse[2].body.Buyer__c, ada);
+  const whole = { allOrNone: true, compositeRequest: [order('good', { Number__c: 'comp-2', Total__c: 1 }), order('bad', { Number__c: 'comp-3' })] };
+  const none = await conn.requestPost('/composite', whole);
+  assert.deepEqual(none.compositeResponse.map((r) => r.body[0].errorCode), ['PROCESSING_HALTED', 'REQUIRED_FIELD_MISSING']);
+  assert.equal(await conn.sobject('Order__c').count({ Number__c: 'comp-2' }), 0);
+});
+
+await step('composite: a batch and a tree', async () => {
+  const batchRequests = [
+    { method: 'GET', url: `v${version}/sobjects/Order__c/Number__c/comp-1?fields=Total__c` },
+    { method: 'PATCH', url: `v${version}/sobjects/Order__c/Number__c/comp-1`, richInput: { Total__c: 2 } },
+  ];
+  const batch = await conn.requestPost('/composite/batch', { batchRequests });
+  assert.equal(batch.hasErrors, false);
+  assert.deepEqual(batch.results.map((r) => [r.statusCode, r.result.Total__c ?? r.result.created]), [[200, 1], [200, false]]);
+  const record = (referenceId, Number__c) => ({ attributes: { type: 'Order__c', referenceId }, Number__c, Total__c: 1 });
+  const tree = await conn.requestPost('/composite/tree/Order__c', { records: [record('a', 'tree-1'), record('b', 'tree-2')] });
+  assert.equal(tree.hasErrors, false);
+  assert.deepEqual(tree.results.map((r) => r.referenceId), ['a', 'b']);
+  await conn.sobject('Order__c').destroy(tree.results.map((r) => r.id));
+});
+
 await step('platform event: success with a non-empty errors list', async () => {
   const r = await conn.sobject('Order_Placed__e').create({ Number__c: 'o-1' });
   assert.equal(r.success, true);

@@ -73,8 +73,10 @@ func (c comparison) equal(f *salesforce.Field, asked, have json.RawMessage) bool
 		return normalID(a) == normalID(b)
 	case "picklist":
 		return a == b || c.labels[b] == a
-	case "date", "boolean":
+	case "date":
 		return a == b
+	case "boolean":
+		return normalBool(a) == b
 	}
 	return c.fold(a) == c.fold(b)
 }
@@ -103,17 +105,17 @@ var values = map[string][]string{
 	"string":   {`"a"`, `"A"`, `"á"`, `"a\u0301"`, `"ab"`, `"a-b"`, `"a b"`, `"ab "`, `"aB"`, `"áb"`, `"ss"`, `"ß"`, `"fi"`, `"ﬁ"`, `"ａ"`, `"i"`, `"I"`, `"ı"`, `"k"`, `"K"`, `"--"`, `"日本"`, `"日"`, `"日*"`, `"山﨑"`, `"山崎"`, `"山崎が"`, `"山崎か"`, `"Май"`, `"Маи"`, `"МАИ\u0306"`, `"май 1"`, `"Мая"`, `"λόγος"`, `"ΛΟΓΟΣ"`, `"λογος"`, `"λογοσ"`, `"Müller"`, `"Möller"`, `"é1"`, `"e1"`, `"e2"`, `"1"`, `"01"`},
 	"email":    {`"o'hara@x.org"`, `"O'HARA@X.ORG"`, `"ohara@x.org"`, `"jos\u00e9@x.org"`, `"jose@x.org"`, `"josa@x.org"`},
 	"double":   {`1`, `1.0`, `"1.00"`, `1.004`, `1.005`, `1.01`, `0.99`, `1e2`, `100`, `-1`, `0`, `1234567890123456.78`, `1234567890123456.79`},
-	"int":      {`1`, `2`, `3`, `"3"`, `4.0`, `2147483647`, `-2147483648`},
-	"boolean":  {`true`, `false`},
-	"date":     {`"2026-01-31"`, `"2026-02-01"`},
-	"datetime": {`"2026-01-31T10:00:00Z"`, `"2026-01-31T11:00:00+01:00"`, `"2026-01-31T10:00:00.900Z"`, `"2026-01-31T10:00:01.000+0000"`, `"2026-01-31T10:00:05Z"`},
-	"id":       {`"0035e00000Kp7Qa"`, `"0035e00000Kp7QaAAJ"`, `"0035e00000Kp7QbAAJ"`},
+	"int":      {`1`, `2`, `3`, `"3"`, `" 3"`, `4.0`, `2147483647`, `-2147483648`},
+	"boolean":  {`true`, `false`, `" true "`, `"FALSE"`, `"0"`},
+	"date":     {`"2026-01-31"`, `"2026-02-01"`, `" 2026-01-31\t"`},
+	"datetime": {`"2026-01-31T10:00:00Z"`, `"2026-01-31T11:00:00+01:00"`, `"2026-01-31T10:00:00.900Z"`, `"2026-01-31T10:00:01.000+0000"`, `"2026-01-31T10:00:05Z"`, `" 2026-01-31T10:00:05Z"`},
+	"id":       {`"0035e00000Kp7Qa"`, `"0035e00000Kp7QaAAJ"`, `"0035e00000Kp7QbAAJ"`, `" 0035e00000Kp7QbAAJ"`},
 	"picklist": {`"Gold"`, `"Silver"`, `"Bronze"`},
 }
 
 // kept is a value as the org tells of it.
 func kept(f *salesforce.Field, v string) json.RawMessage {
-	text := textOf(json.RawMessage(v))
+	text := strings.TrimSpace(textOf(json.RawMessage(v)))
 	switch f.Type {
 	case "double", "int":
 		n, _ := strconv.ParseFloat(text, 64)
@@ -124,9 +126,9 @@ func kept(f *salesforce.Field, v string) json.RawMessage {
 	case "id":
 		return json.RawMessage(strconv.Quote(normalID(text)))
 	case "boolean":
-		return json.RawMessage(v)
+		return json.RawMessage(normalBool(text))
 	}
-	quoted, _ := json.Marshal(strings.TrimSpace(text))
+	quoted, _ := json.Marshal(text)
 	return quoted
 }
 

@@ -25,7 +25,7 @@ func markOf(f *salesforce.Field, v json.RawMessage) mark {
 	if v == nil {
 		return nil
 	}
-	text := textOf(v)
+	text := soqlText(v) // what is asked for
 	null := v[0] == 'n'
 	switch f.Type {
 	case "string", "textarea", "email", "phone", "url":

@@ -135,7 +135,7 @@ func matchQuery(object string, m *event.Match, schema *salesforce.Object) string
 // for what is no value of the type: the org says what is wrong with it. The
 // blanks around a text go, as they do when the org stores one. f is nil for a field that is not known.
 func soqlValue(f *salesforce.Field, v json.RawMessage) (value string, fits bool) {
-	text := strings.Trim(textOf(v), " \t\r\n")
+	text := soqlText(v)
 	fits = true
 	if f == nil {
 		if len(v) > 0 && v[0] != '"' {
@@ -170,6 +170,9 @@ func soqlValue(f *salesforce.Field, v json.RawMessage) (value string, fits bool)
 	}
 	return salesforce.Quote(text), fits
 }
+
+// soqlText is a value's text as it is asked for.
+func soqlText(v json.RawMessage) string { return strings.Trim(textOf(v), " \t\r\n") }
 
 // plain writes a number with all its digits and without an exponent.
 func plain(n *big.Rat) string {

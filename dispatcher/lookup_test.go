@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -448,6 +449,59 @@ func TestLookFor_GivesItsSlotUp(t *testing.T) {
 	}
 }
 
+// TestLookFor_GetsSomewhereWithoutCallsForMore: attempts that can't afford a second query don't begin with the same
+// one for ever.
+func TestLookFor_GetsSomewhereWithoutCallsForMore(t *testing.T) {
+	const n = 9
+	odd := &oddOrg{schema: schemaOf(t, []salesforce.Field{{Name: "Email", Type: "email", Filterable: true}})}
+	for name, org := range map[string]Org{"a row is nobody's": odd, "refused": &strictOrg{odd}} {
+		t.Run(name, func(t *testing.T) {
+			d := New(Config{Validate: ValidateOff}, nil, org, slog.New(slog.DiscardHandler))
+			d.budget.note(salesforce.Usage{Used: 1000, Max: 1000, At: time.Now()})
+			pending, bounds := claimedBy(t, n, "Email", "a%d@example.com"), map[store.Seq]int{}
+			for attempts := 0; len(pending) > 0; attempts++ {
+				if attempts > 3*n {
+					t.Fatalf("after %d attempts %d of %d events are not told", attempts, len(pending), n)
+				}
+				claimed := claimable(pending, bounds)
+				b := &batch{judge: judge{cfg: d.config(), route: store.Route{Object: "Contact", Operation: opUpsert, Match: true}}}
+				if err := d.lookFor(t.Context(), b, claimed); err != nil {
+					t.Fatal(err)
+				}
+				for _, o := range b.settled {
+					if o.Verdict == store.Again {
+						bounds[o.Seq] = cmp.Or(o.MaxBatch, bounds[o.Seq])
+						continue
+					}
+					pending = slices.DeleteFunc(pending, func(c store.Claimed) bool { return c.Seq == o.Seq })
+				}
+			}
+		})
+	}
+}
+
+// claimable is what the store would give an attempt of what is pending.
+func claimable(pending []store.Claimed, bounds map[store.Seq]int) (claimed []store.Claimed) {
+	most := len(pending)
+	for _, c := range pending {
+		bound := cmp.Or(bounds[c.Seq], len(pending))
+		if len(claimed) < min(most, bound) {
+			claimed, most = append(claimed, c), min(most, bound)
+		}
+	}
+	return claimed
+}
+
+// strictOrg refuses to look for more than one.
+type strictOrg struct{ Org }
+
+func (o *strictOrg) Query(ctx context.Context, soql string, deleted bool, most int) ([]salesforce.Record, error) {
+	if strings.Count(soql, "@") > 1 {
+		return nil, &salesforce.APIError{Class: salesforce.Split, Status: 400, Code: "QUERY_TOO_COMPLICATED"}
+	}
+	return o.Org.Query(ctx, soql, deleted, most)
+}
+
 // claimedBy are events that match a field by a text with their number.
 func claimedBy(t *testing.T, n int, field, format string) (claimed []store.Claimed) {
 	t.Helper()
@@ -470,6 +524,10 @@ type oddOrg struct {
 }
 
 func (o *oddOrg) Describe(context.Context, string) (*salesforce.Object, error) { return o.schema, nil }
+
+func (o *oddOrg) DescribeWithin(context.Context, string, time.Duration) (*salesforce.Object, error) {
+	return o.schema, nil
+}
 
 func (o *oddOrg) Usage() (salesforce.Usage, bool) { return salesforce.Usage{}, false }
 

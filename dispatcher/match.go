@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"slices"
 	"strings"
 	"time"
 
@@ -35,17 +34,24 @@ func (d *Dispatcher) runQuery(ctx context.Context, a store.Attempt, claimed []st
 // not asked for goes back. An error is the org's.
 func (d *Dispatcher) lookFor(ctx context.Context, b *batch, claimed []store.Claimed) error {
 	groups, err := d.seekers(ctx, b, claimed)
-	for queries := 0; err == nil && len(groups) > 0 && d.mayAsk(queries); queries++ {
+	queries := 0
+	for ; err == nil && len(groups) > 0 && d.mayAsk(queries); queries++ {
 		var rest [][]seeker
 		if rest, err = d.seek(ctx, b, groups[0]); err == nil {
 			groups = append(rest, groups[1:]...)
 			d.remember(b.route, traits{})
 		}
 	}
-	for _, s := range slices.Concat(groups...) {
-		o := b.unsent(s.record)
-		o.MaxBatch = s.most
-		b.settled = append(b.settled, o)
+	poor := err == nil && queries < queriesOfAttempt
+	for _, g := range groups {
+		for _, s := range g {
+			o := b.unsent(s.record)
+			o.MaxBatch = s.most
+			if poor { // the next attempt must not begin with the query that this one has split
+				o.MaxBatch = len(g)
+			}
+			b.settled = append(b.settled, o)
+		}
 	}
 	return err
 }

@@ -260,8 +260,15 @@ func (b *budget) exhausted() (message string, wait time.Duration) {
 	return message, min(max(0, b.window.back(missing).Sub(b.now())), most)
 }
 
-// jobCost is how many calls a job takes; the lock is held.
-func (b *budget) jobCost() int64 { return jobCalls + int64(math.Ceil(b.looks)) }
+// jobCost is how many calls a job takes; the lock is held. Jobs that were looked at
+// for very long don't make it more than there could ever be.
+func (b *budget) jobCost() int64 {
+	cost := jobCalls + int64(math.Ceil(b.looks))
+	if b.calls.Max <= 0 {
+		return cost
+	}
+	return min(cost, max(jobCalls+looksAtFirst, b.calls.share()/marginMost))
+}
 
 // looked takes in how many looks a job has taken.
 func (b *budget) looked(n int) {

@@ -139,6 +139,13 @@ func TestBudget_LearnsWhatAJobTakes(t *testing.T) {
 	if f := s.allowance(0); f.jobCost < jobCalls+39 {
 		t.Errorf("a job of forty looks costs %d calls", f.jobCost)
 	}
+	for range 100 {
+		s.looked(3000) // the org has worked on it for a day
+	}
+	s.says(0, 1000)
+	if message, _ := s.exhausted(); message != "" || s.allowance(0).jobCost != 100 {
+		t.Errorf("with all of 1,000 calls left a job costs %d: %s", s.allowance(0).jobCost, message)
+	}
 }
 
 func TestBudget_Batches(t *testing.T) {

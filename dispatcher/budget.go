@@ -102,7 +102,7 @@ const (
 	probeSoon = time.Hour
 	probeLate = 6 * time.Hour
 	// What is kept back when calls are spread: those of some jobs, or a part of the
-	// share, and never more than another part of it.
+	// share, and never more than another part of it, nor than half of what is left.
 	marginJobs, marginPart, marginMost = 4, 50, 10
 	// owedJobs are the jobs whose calls are owed at most before others are begun.
 	owedJobs = 2
@@ -203,10 +203,21 @@ func (b *budget) wantsLimits() bool {
 	switch {
 	case b.askedAt.IsZero():
 		return true
+	case min(age, b.now().Sub(b.calls.At)) >= b.probeEvery() && b.isStarved():
+		return true // no answer of a call that does work tells whether some have come back
 	case b.hasNoBatch() || b.madeSince > 0 && b.batches.isShort():
 		return age >= limitsSoon
 	}
 	return b.madeSince > 0 && age >= limitsEvery
+}
+
+// isStarved reports whether no call may be begun now, though some are left. The lock is held.
+func (b *budget) isStarved() bool {
+	if b.filled.IsZero() || b.calls.Max <= 0 {
+		return false
+	}
+	b.refill()
+	return b.tokens < 1
 }
 
 // asked notes that the org was asked for its limits.
@@ -253,11 +264,15 @@ func (b *budget) exhausted() (message string, wait time.Duration) {
 	if back := b.window.back(missing); !back.IsZero() {
 		message += "; enough have come back by " + back.UTC().Format("2006-01-02 15:04") + " UTC"
 	}
-	most := probeLate
+	return message, min(max(0, b.window.back(missing).Sub(b.now())), b.probeEvery())
+}
+
+// probeEvery is the longest time between two looks whether calls have come back; the lock is held.
+func (b *budget) probeEvery() time.Duration {
 	if b.window.before > 0 {
-		most = probeSoon // nobody knows when those come back
+		return probeSoon // nobody knows when those come back
 	}
-	return message, min(max(0, b.window.back(missing).Sub(b.now())), most)
+	return probeLate
 }
 
 // jobCost is how many calls a job takes; the lock is held. Jobs that were looked at
@@ -287,9 +302,9 @@ func (b *budget) left() int64 {
 // pace is how many calls a second can be kept up. A little is kept back, so that
 // sending slows down rather than stops; the lock is held.
 func (b *budget) pace() float64 {
-	share := b.calls.share()
-	margin := min(max(marginJobs*b.jobCost(), share/marginPart), share/marginMost)
-	return b.window.keepsUp(b.left()-margin, b.now())
+	share, left := b.calls.share(), b.left()
+	margin := min(max(marginJobs*b.jobCost(), share/marginPart), share/marginMost, left/2)
+	return b.window.keepsUp(left-margin, b.now())
 }
 
 // mostTokens is how many calls may be begun at once; the lock is held.

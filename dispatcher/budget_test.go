@@ -125,6 +125,34 @@ func TestBudget_CallsAreSetAside(t *testing.T) {
 	}
 }
 
+// TestBudget_SlowsDownRatherThanStops: as long as a job's calls are left some may be begun each day, whatever is kept
+// back, and the org is asked from time to time whether others have come back.
+func TestBudget_SlowsDownRatherThanStops(t *testing.T) {
+	s := newShared(0.2)
+	s.asked()
+	s.says(79_000, 100_000) // 1,000 left, where 1,600 would be kept back
+	s.spent(500)
+	if f := s.allowance(0); f.allows(1) || f.wait > 10*time.Minute {
+		t.Errorf("with 1,000 calls left: %+v", f)
+	}
+	if x, _ := s.current(); math.Abs(x.Pace-500.0/24) > 1 {
+		t.Errorf("pace %.1f an hour, want half of what is left in a day", x.Pace)
+	}
+	for !s.wantsLimits() {
+		if s.at = s.at.Add(time.Minute); s.at.Sub(s.calls.At) > probeSoon {
+			t.Fatal("calls are held back by the word of an hour ago")
+		}
+		s.spent(s.made + 1)
+	}
+	if f := s.allowance(0); f.allows(1) {
+		t.Error("the org was asked though calls may be begun")
+	}
+	s.says(s.calls.Used, 100_000)
+	if s.wantsLimits() {
+		t.Error("the org is asked for what it has just said")
+	}
+}
+
 func TestBudget_LearnsWhatAJobTakes(t *testing.T) {
 	s := newShared(0)
 	for range 100 {

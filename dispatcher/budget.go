@@ -70,7 +70,7 @@ type budget struct {
 	window    window
 	batches   Allowance
 	outUntil  time.Time // no job is made: the org has refused one for want of batches
-	began     time.Time
+	began     time.Time // with this org: what was said before is of another one
 	askedAt   time.Time // when it was asked for its limits
 	madeSince int       // jobs made since
 	promised  int64     // calls set aside for attempts under way
@@ -119,6 +119,14 @@ func newBudget(reserve float64, slots int, now func() time.Time) *budget {
 	return &budget{now: now, began: now(), reserve: reserve, looks: looksAtFirst, slots: slots, maxSlots: slots}
 }
 
+// forget has everything said anew, by another org.
+func (b *budget) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls, b.batches, b.window = Allowance{}, Allowance{}, window{}
+	b.began, b.outUntil, b.askedAt, b.filled = b.now(), time.Time{}, time.Time{}, time.Time{}
+}
+
 // setReserve changes the part of the limits that is left for others, and reports
 // whether it is another than before.
 func (b *budget) setReserve(part float64) bool {
@@ -153,7 +161,7 @@ func (b *budget) spent(calls int64) {
 func (b *budget) note(u salesforce.Usage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if u.At.Before(b.calls.At) {
+	if u.At.Before(b.calls.At) || u.At.Before(b.began) {
 		return
 	}
 	b.calls = Allowance{Used: u.Used, Max: u.Max, Reserve: b.kept(u.Max), At: u.At}
@@ -165,7 +173,7 @@ func (b *budget) note(u salesforce.Usage) {
 func (b *budget) noteBatches(u salesforce.Usage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if u.At.After(b.batches.At) {
+	if u.At.After(b.batches.At) && !u.At.Before(b.began) {
 		b.batches = Allowance{Used: u.Used, Max: u.Max, Reserve: b.kept(u.Max), At: u.At}
 	}
 }

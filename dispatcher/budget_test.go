@@ -215,6 +215,30 @@ func TestBudget_Batches(t *testing.T) {
 	}
 }
 
+// TestBudget_OfAnotherOrg: what one org has said holds nothing up at the next.
+func TestBudget_OfAnotherOrg(t *testing.T) {
+	s := newShared(0.2)
+	s.says(1000, 1000)
+	s.noteBatches(salesforce.Usage{Used: 10, Max: 10, At: s.at})
+	s.outOfBatches()
+	s.asked()
+	old := s.at
+	s.at = s.at.Add(time.Minute)
+	s.forget()
+	if _, ok := s.current(); ok || s.allowance(0).noJobs || !s.wantsLimits() || !s.allowance(0).notYet {
+		t.Errorf("the next org has said nothing yet: %+v", s.allowance(0))
+	}
+	s.note(salesforce.Usage{Used: 1000, Max: 1000, At: old}) // the client still has it
+	s.noteBatches(salesforce.Usage{Used: 10, Max: 10, At: old})
+	if message, _ := s.exhausted(); message != "" || s.allowance(0).noJobs {
+		t.Errorf("the old org's word is heeded: %s", message)
+	}
+	s.says(10, 100)
+	if f := s.allowance(0); f.left != 70 || f.tokens != 35 {
+		t.Errorf("of the next org's calls: %+v", f)
+	}
+}
+
 func TestBudget_AnOlderAnswerTellsNothing(t *testing.T) {
 	s := newShared(0)
 	s.says(90, 100)

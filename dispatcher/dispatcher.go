@@ -172,6 +172,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 			return err
 		}
 		d.log.Warn("another org was accepted; dispatching starts anew")
+		d.budget.forget()
+		d.breaker.tryBudget()
 	}
 }
 

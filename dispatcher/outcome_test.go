@@ -297,3 +297,14 @@ func TestProblemOf_TellsNoSecrets(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// TestUnasked_OnlyTheOrgsTroubleIsFree: what the org won't answer is not asked for ever.
+func TestUnasked_OnlyTheOrgsTroubleIsFree(t *testing.T) {
+	b := &batch{judge: judge{cfg: (&Config{}).defaulted()}}
+	for code, class := range map[string]salesforce.Class{"MALFORMED_QUERY": salesforce.BadConfig, "QUERY_TIMEOUT": salesforce.Retry, "SERVER_UNAVAILABLE": salesforce.PauseOrg} {
+		o := b.unasked(record{}, apiErr(class, 400, code))
+		if want := class != salesforce.PauseOrg; o.Verdict != store.Again || o.Charge != want || o.Problem.Code != code {
+			t.Errorf("%s: %+v, want it charged %v", code, o, want)
+		}
+	}
+}

@@ -164,6 +164,9 @@ func (b *budget) note(u salesforce.Usage) {
 	if u.At.Before(b.calls.At) || u.At.Before(b.began) {
 		return
 	}
+	if u.At.Equal(b.calls.At) && u.Used == b.calls.Used && u.Max == b.calls.Max {
+		return // what has come back since is not used again
+	}
 	b.calls = Allowance{Used: u.Used, Max: u.Max, Reserve: b.kept(u.Max), At: u.At}
 	b.window.look(u.At, u.Used)
 	b.refill()

@@ -246,6 +246,15 @@ func TestBudget_AnOlderAnswerTellsNothing(t *testing.T) {
 	if x, _ := s.current(); x.Used != 90 {
 		t.Errorf("%d used, want 90", x.Used)
 	}
+	said := s.at
+	s.at = s.at.Add(windowSpan)
+	if f := s.allowance(0); f.left != 100 {
+		t.Errorf("a day later %d calls are left, want 100", f.left)
+	}
+	s.note(salesforce.Usage{Used: 90, Max: 100, At: said}) // an answer that says nothing new
+	if f := s.allowance(0); f.left != 100 {
+		t.Errorf("told once more %d are left, want 100", f.left)
+	}
 }
 
 func TestWindow_PaceAndProjection(t *testing.T) {

@@ -442,19 +442,8 @@ func TestOtherOrg_WhatIsOfTheOldOne(t *testing.T) {
 func TestOtherOrg_CallsOfTheOldOne(t *testing.T) {
 	cfg := quick()
 	r := newRig(t, cfg)
-	var usage atomic.Value
-	org := r.sim.Handler()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		answer := httptest.NewRecorder()
-		org.ServeHTTP(answer, req)
-		maps.Copy(w.Header(), answer.Header())
-		w.Header().Set("Sforce-Limit-Info", usage.Load().(string))
-		w.WriteHeader(answer.Code)
-		_, _ = w.Write(answer.Body.Bytes())
-	}))
-	t.Cleanup(s.Close)
-	r.url = s.URL
-	usage.Store("api-usage=1000/1000")
+	says := r.counting()
+	says("1000/1000")
 	r.put(upsertContact(0))
 	r.start()
 	r.until("budget is used up", func() bool { return r.d.Breaker().Reason == dispatcher.ReasonBudget })
@@ -465,12 +454,46 @@ func TestOtherOrg_CallsOfTheOldOne(t *testing.T) {
 	cfg.Budget.Reserve = 0.1
 	r.d.Configure(cfg) // it looks whether that is enough
 	r.until("org change is seen", func() bool { return r.d.Breaker().Reason == dispatcher.ReasonOrgChanged })
-	usage.Store("api-usage=0/1000") // half of them at once, the rest at one in two minutes
+	says("0/1000") // half of them at once, the rest at one in two minutes
 	if err := r.store.Resume(t.Context(), "op", store.Acceptance{Org: true}); err != nil {
 		t.Fatal(err)
 	}
 	r.d.Poke()
 	r.delivers(1)
+}
+
+// counting has the org say what it is told of the calls that are used.
+func (r *rig) counting() (says func(usage string)) {
+	var usage atomic.Value
+	org := r.sim.Handler()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		answer := httptest.NewRecorder()
+		org.ServeHTTP(answer, req)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Set("Sforce-Limit-Info", "api-usage="+usage.Load().(string))
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	}))
+	r.t.Cleanup(s.Close)
+	r.url = s.URL
+	return func(u string) { usage.Store(u) }
+}
+
+// TestBudget_ALargerReserve: where a reload leaves no calls it is told, and tried again.
+func TestBudget_ALargerReserve(t *testing.T) {
+	cfg := quick()
+	r := newRig(t, cfg)
+	r.counting()("500/1000")
+	r.put(upsertContact(0))
+	r.start()
+	r.delivers(1)
+	cfg.Budget.Reserve = 0.9
+	r.d.Configure(cfg)
+	r.put(upsertContact(1))
+	r.until("budget is used up", func() bool { return r.d.Breaker().Reason == dispatcher.ReasonBudget })
+	cfg.Budget.Reserve = 0.1
+	r.d.Configure(cfg)
+	r.delivers(2)
 }
 
 // TestNotConfigured keeps events and sends nothing.

@@ -53,6 +53,7 @@ type Dispatcher struct {
 	warned   map[string]bool
 	glances  map[string]glance    // describes that went wrong, by object
 	asked    map[string]*question // the last one of each object
+	doubted  map[string]time.Time // when an answer contradicted the description of an object
 }
 
 // learned is what a describe said about a route, for a while.
@@ -87,6 +88,7 @@ func New(cfg Config, outbox Outbox, org Org, log *slog.Logger) *Dispatcher {
 		warned:  make(map[string]bool),
 		glances: make(map[string]glance),
 		asked:   make(map[string]*question),
+		doubted: make(map[string]time.Time),
 	}
 	d.cfg.Store(c)
 	d.metrics = newMetrics()
@@ -116,6 +118,7 @@ func (d *Dispatcher) forgetTraits() {
 	clear(d.warned)
 	clear(d.glances)
 	clear(d.asked)
+	clear(d.doubted)
 }
 
 func (d *Dispatcher) config() *Config { return d.cfg.Load() }

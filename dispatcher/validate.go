@@ -358,11 +358,27 @@ func (d *Dispatcher) tellFindings(b *batch, outcomes []store.Outcome) {
 	}
 }
 
-// renew has an object described again, if it was.
+// renew has an object described again, if it was. Where calls are to be saved that is not at once.
 func (d *Dispatcher) renew(object string) {
-	if o, _, _ := d.org.Described(object); o != nil {
-		d.want(object, 0)
+	const plenty = 1000
+	if o, _, _ := d.org.Described(object); o == nil {
+		return
 	}
+	d.want(object, 0)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.doubted) >= plenty {
+		clear(d.doubted)
+	}
+	d.doubted[strings.ToLower(object)] = time.Now()
+}
+
+// doubts reports whether an object's description was contradicted lately.
+func (d *Dispatcher) doubts(object string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at, ok := d.doubted[strings.ToLower(object)]
+	return ok && time.Since(at) < traitsForLong
 }
 
 // contradicts reports whether the org took what has findings, or blames the schema for what has none.

@@ -111,6 +111,13 @@ func TestBreaker_BudgetIsNoWayPastAFault(t *testing.T) {
 	if s := b.status(); s.Reason != ReasonBudget || !b.allows(reading) || b.allows(beginning) {
 		t.Errorf("once the login works: %+v", s)
 	}
+	for range doubtsToTrip { // as each call is heard
+		b.report(reading, apiErr(salesforce.Ambiguous, 0, salesforce.CodeTransport))
+		b.over("all are used", 6*time.Hour)
+	}
+	if s := b.status(); s.Reason != ReasonUnavailable || b.allows(reading) {
+		t.Errorf("once nothing is answered: %+v", s)
+	}
 }
 
 func TestBreaker_PassableTakesNoTrial(t *testing.T) {

@@ -72,6 +72,8 @@ func (d *Dispatcher) seekAlone(ctx context.Context, b *batch, s seeker) error {
 			ids[i] = textOf(valueOf(row, "Id"))
 		}
 		b.settled = append(b.settled, b.matched(s.record, ids))
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		b.settled = append(b.settled, b.retry(s.record, problemOf(err))) // perhaps its own fault; free of charge it would be tried for ever
 	case orgsFault(ctx, err):
 		return err
 	case isRefusal(err):

@@ -293,10 +293,11 @@ func (d *Dispatcher) confirm(ctx context.Context, b *batch) {
 func visible(sent time.Time) bool { return !sent.IsZero() && time.Since(sent) < absentWithin }
 
 // unasked puts back a create whose key could not be looked for. A refusal won't
-// pass by itself, nor a query that takes too long, so it is charged, and shown.
+// pass by itself, nor need a query that takes too long, so it is charged, and shown.
 func (b *batch) unasked(r record, err error) store.Outcome {
 	p := problemOf(err)
-	if !speaksOfOrg(err) && (isRefusal(err) || salesforce.ClassOf(err) == salesforce.Retry) {
+	late := errors.Is(err, context.DeadlineExceeded)
+	if late || !speaksOfOrg(err) && (isRefusal(err) || salesforce.ClassOf(err) == salesforce.Retry) {
 		return b.retry(r, p)
 	}
 	o := b.unsent(r)

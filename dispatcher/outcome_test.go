@@ -1,8 +1,10 @@
 package dispatcher
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -301,10 +303,22 @@ func TestProblemOf_TellsNoSecrets(t *testing.T) {
 // TestUnasked_OnlyTheOrgsTroubleIsFree: what the org won't answer is not asked for ever.
 func TestUnasked_OnlyTheOrgsTroubleIsFree(t *testing.T) {
 	b := &batch{judge: judge{cfg: (&Config{}).defaulted()}}
-	for code, class := range map[string]salesforce.Class{"MALFORMED_QUERY": salesforce.BadConfig, "QUERY_TIMEOUT": salesforce.Retry, "SERVER_UNAVAILABLE": salesforce.PauseOrg} {
-		o := b.unasked(record{}, apiErr(class, 400, code))
-		if want := class != salesforce.PauseOrg; o.Verdict != store.Again || o.Charge != want || o.Problem.Code != code {
-			t.Errorf("%s: %+v, want it charged %v", code, o, want)
+	lost := func(why error) error {
+		return fmt.Errorf("look for keys: %w", &salesforce.APIError{Class: salesforce.Ambiguous, Code: salesforce.CodeTransport, Err: why})
+	}
+	for _, tt := range []struct {
+		err     error
+		charged bool
+	}{
+		{apiErr(salesforce.BadConfig, 400, "MALFORMED_QUERY"), true},
+		{apiErr(salesforce.Retry, 400, "QUERY_TIMEOUT"), true},
+		{lost(context.DeadlineExceeded), true},
+		{lost(io.ErrUnexpectedEOF), false},
+		{apiErr(salesforce.PauseOrg, 400, "SERVER_UNAVAILABLE"), false},
+		{errPaused, false},
+	} {
+		if o := b.unasked(record{}, tt.err); o.Verdict != store.Again || o.Charge != tt.charged || o.Problem == nil {
+			t.Errorf("%v: %+v, want it charged %v", tt.err, o, tt.charged)
 		}
 	}
 }

@@ -296,13 +296,20 @@ func visible(sent time.Time) bool { return !sent.IsZero() && time.Since(sent) < 
 // pass by itself, nor need a query that takes too long, so it is charged, and shown.
 func (b *batch) unasked(r record, err error) store.Outcome {
 	p := problemOf(err)
-	late := errors.Is(err, context.DeadlineExceeded)
-	if late || !speaksOfOrg(err) && (isRefusal(err) || salesforce.ClassOf(err) == salesforce.Retry) {
+	if mayBlameQuery(err) {
 		return b.retry(r, p)
 	}
 	o := b.unsent(r)
 	o.Problem, o.Delay = &p, b.cfg.Retry.Initial
 	return o
+}
+
+// mayBlameQuery reports whether a query may have failed for what it asks, and would do so again.
+func mayBlameQuery(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	return !speaksOfOrg(err) && (isRefusal(err) || salesforce.ClassOf(err) == salesforce.Retry)
 }
 
 // nameRecords finds the Ids of creates that turned out to be there already. Those

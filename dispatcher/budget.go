@@ -245,6 +245,7 @@ func (b *budget) current() (Budget, bool) {
 	if b.calls.At.IsZero() {
 		return Budget{}, false
 	}
+	b.window.roll(b.now())
 	x := Budget{Allowance: b.calls, Batches: b.batches, Turns: b.window.back(1), Exhausted: b.window.reaches(b.calls.share(), b.now())}
 	if b.saves() {
 		x.Pace = b.pace() * time.Hour.Seconds()

@@ -251,6 +251,12 @@ func TestBudget_AnOlderAnswerTellsNothing(t *testing.T) {
 	if f := s.allowance(0); f.left != 100 {
 		t.Errorf("a day later %d calls are left, want 100", f.left)
 	}
+	s.says(90, 100)
+	said = s.at
+	s.at = s.at.Add(windowSpan + windowStep)
+	if x, _ := s.current(); !x.Turns.IsZero() {
+		t.Errorf("calls come back at %v, %v ago", x.Turns, s.at.Sub(x.Turns))
+	}
 	s.note(salesforce.Usage{Used: 90, Max: 100, At: said}) // an answer that says nothing new
 	if f := s.allowance(0); f.left != 100 {
 		t.Errorf("told once more %d are left, want 100", f.left)

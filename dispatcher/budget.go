@@ -135,8 +135,10 @@ func (b *budget) setReserve(part float64) bool {
 	if b.reserve == part {
 		return false
 	}
+	before := b.calls.Left()
 	b.reserve = part
 	b.calls.Reserve, b.batches.Reserve = b.kept(b.calls.Max), b.kept(b.batches.Max)
+	b.tokens += atOnce * float64(max(0, b.calls.Left()-before))
 	return true
 }
 

@@ -215,6 +215,23 @@ func TestBudget_Batches(t *testing.T) {
 	}
 }
 
+// TestBudget_ASmallerReserve: of the calls that a reload frees half may be used at once, as of any others.
+func TestBudget_ASmallerReserve(t *testing.T) {
+	s := newShared(0.2)
+	s.says(0, 1000)
+	s.spent(799)
+	s.says(799, 1000)
+	if f := s.allowance(0); f.allows(1) {
+		t.Fatalf("before: %+v", f)
+	}
+	if s.setReserve(0.1); !s.setReserve(0) || s.setReserve(0) {
+		t.Error("a change is not told, or told though there is none")
+	}
+	if f := s.allowance(0); f.left != 201 || f.tokens < 80 || f.tokens > 101 {
+		t.Errorf("%.1f of %d calls may be begun at once", f.tokens, f.left)
+	}
+}
+
 // TestBudget_OfAnotherOrg: what one org has said holds nothing up at the next.
 func TestBudget_OfAnotherOrg(t *testing.T) {
 	s := newShared(0.2)

@@ -263,13 +263,12 @@ func TestBudget_AnOlderAnswerTellsNothing(t *testing.T) {
 	if x, _ := s.current(); x.Used != 90 {
 		t.Errorf("%d used, want 90", x.Used)
 	}
-	said := s.at
 	s.at = s.at.Add(windowSpan)
 	if f := s.allowance(0); f.left != 100 {
 		t.Errorf("a day later %d calls are left, want 100", f.left)
 	}
 	s.says(90, 100)
-	said = s.at
+	said := s.at
 	s.at = s.at.Add(windowSpan + windowStep)
 	if x, _ := s.current(); !x.Turns.IsZero() {
 		t.Errorf("calls come back at %v, %v ago", x.Turns, s.at.Sub(x.Turns))

@@ -253,12 +253,13 @@ func (b *breaker) succeed(a access) {
 	}
 }
 
-// trip opens the breaker; the lock is held. Calls that fail together count once.
+// trip opens the breaker; the lock is held. Calls that fail together count once. What
+// goes on without calls for more stops at a fault all the same.
 func (b *breaker) trip(s BreakerStatus, least time.Duration) {
-	b.doubts = 0
-	if b.fault.State == BreakerOpen {
+	if b.fault.State == BreakerOpen && (b.fault.Reason != ReasonBudget || s.Reason == ReasonBudget) {
 		return
 	}
+	b.doubts = 0
 	b.trips++
 	s.State, s.Since = BreakerOpen, b.now()
 	if b.fault.Reason == s.Reason {

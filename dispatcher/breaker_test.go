@@ -94,6 +94,32 @@ func TestBreaker_OpensHalfOpensCloses(t *testing.T) {
 }
 
 // Who waits until a half open breaker is passable leaves its one call to others.
+// TestBreaker_BudgetIsNoWayPastAFault: for what is under way it is open, but not for an org that can't be used.
+func TestBreaker_BudgetIsNoWayPastAFault(t *testing.T) {
+	c := &clock{now: time.Unix(1e9, 0)}
+	b := newBreaker(time.Second, 8*time.Second, c.Now)
+	b.over("all are used", 6*time.Hour)
+	if !b.allows(reading) || !b.allows(writing) || b.allows(beginning) {
+		t.Fatal("what is under way does not go on alone")
+	}
+	b.report(reading, &salesforce.AuthError{Code: "invalid_grant", Description: "user is locked"})
+	b.over("all are used", 6*time.Hour)
+	if s := b.status(); s.Reason != ReasonLogin || b.allows(reading) || !s.NextProbe.Before(c.now.Add(time.Minute)) {
+		t.Fatalf("after a login that failed: %+v, reads %v", s, b.allows(reading))
+	}
+	b.stillOver("all are used", 6*time.Hour)
+	if s := b.status(); s.Reason != ReasonBudget || !b.allows(reading) || b.allows(beginning) {
+		t.Errorf("once the login works: %+v", s)
+	}
+	for range doubtsToTrip { // as each call is heard
+		b.report(reading, apiErr(salesforce.Ambiguous, 0, salesforce.CodeTransport))
+		b.over("all are used", 6*time.Hour)
+	}
+	if s := b.status(); s.Reason != ReasonUnavailable || b.allows(reading) {
+		t.Errorf("once nothing is answered: %+v", s)
+	}
+}
+
 func TestBreaker_PassableTakesNoTrial(t *testing.T) {
 	c := &clock{now: time.Unix(1e9, 0)}
 	b := newBreaker(time.Second, 8*time.Second, c.Now)

@@ -71,7 +71,7 @@ type budget struct {
 	window    window
 	batches   Allowance
 	outUntil  time.Time // no job is made: the org has refused one for want of batches
-	began     time.Time
+	began     time.Time // with this org: what was said before is of another one
 	askedAt   time.Time // when it was asked for its limits
 	madeSince int       // jobs made since
 	promised  int64     // calls set aside for attempts under way
@@ -103,7 +103,7 @@ const (
 	probeSoon = time.Hour
 	probeLate = 6 * time.Hour
 	// What is kept back when calls are spread: those of some jobs, or a part of the
-	// share, and never more than another part of it.
+	// share, and never more than another part of it, nor than half of what is left.
 	marginJobs, marginPart, marginMost = 4, 50, 10
 	// owedJobs are the jobs whose calls are owed at most before others are begun.
 	owedJobs = 2
@@ -120,6 +120,14 @@ func newBudget(reserve float64, slots int, now func() time.Time) *budget {
 	return &budget{now: now, began: now(), reserve: reserve, looks: looksAtFirst, slots: slots, maxSlots: slots}
 }
 
+// forget has everything said anew, by another org.
+func (b *budget) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls, b.batches, b.window = Allowance{}, Allowance{}, window{}
+	b.began, b.outUntil, b.askedAt, b.filled = b.now(), time.Time{}, time.Time{}, time.Time{}
+}
+
 // setReserve changes the part of the limits that is left for others, and reports
 // whether it is another than before.
 func (b *budget) setReserve(part float64) bool {
@@ -128,8 +136,10 @@ func (b *budget) setReserve(part float64) bool {
 	if b.reserve == part {
 		return false
 	}
+	before := b.calls.Left()
 	b.reserve = part
 	b.calls.Reserve, b.batches.Reserve = b.kept(b.calls.Max), b.kept(b.batches.Max)
+	b.tokens += atOnce * float64(max(0, b.calls.Left()-before))
 	return true
 }
 
@@ -154,8 +164,11 @@ func (b *budget) spent(calls int64) {
 func (b *budget) note(u salesforce.Usage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if u.At.Before(b.calls.At) {
+	if u.At.Before(b.calls.At) || u.At.Before(b.began) {
 		return
+	}
+	if u.At.Equal(b.calls.At) && u.Used == b.calls.Used && u.Max == b.calls.Max {
+		return // what has come back since is not used again
 	}
 	b.calls = Allowance{Used: u.Used, Max: u.Max, Reserve: b.kept(u.Max), At: u.At}
 	b.window.look(u.At, u.Used)
@@ -166,7 +179,7 @@ func (b *budget) note(u salesforce.Usage) {
 func (b *budget) noteBatches(u salesforce.Usage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if u.At.After(b.batches.At) {
+	if u.At.After(b.batches.At) && !u.At.Before(b.began) {
 		b.batches = Allowance{Used: u.Used, Max: u.Max, Reserve: b.kept(u.Max), At: u.At}
 	}
 }
@@ -204,10 +217,21 @@ func (b *budget) wantsLimits() bool {
 	switch {
 	case b.askedAt.IsZero():
 		return true
+	case min(age, b.now().Sub(b.calls.At)) >= b.probeEvery() && b.isStarved():
+		return true // no answer of a call that does work tells whether some have come back
 	case b.hasNoBatch() || b.madeSince > 0 && b.batches.isShort():
 		return age >= limitsSoon
 	}
 	return b.madeSince > 0 && age >= limitsEvery
+}
+
+// isStarved reports whether no call may be begun now, though some are left. The lock is held.
+func (b *budget) isStarved() bool {
+	if b.filled.IsZero() || b.calls.Max <= 0 {
+		return false
+	}
+	b.refill()
+	return b.tokens < 1
 }
 
 // asked notes that the org was asked for its limits.
@@ -224,6 +248,7 @@ func (b *budget) current() (Budget, bool) {
 	if b.calls.At.IsZero() {
 		return Budget{}, false
 	}
+	b.window.roll(b.now())
 	x := Budget{Allowance: b.calls, Batches: b.batches, Turns: b.window.back(1), Exhausted: b.window.reaches(b.calls.share(), b.now())}
 	if x.Saved = b.saves(); x.Saved {
 		x.Pace = b.pace() * time.Hour.Seconds()
@@ -254,15 +279,26 @@ func (b *budget) exhausted() (message string, wait time.Duration) {
 	if back := b.window.back(missing); !back.IsZero() {
 		message += "; enough have come back by " + back.UTC().Format("2006-01-02 15:04") + " UTC"
 	}
-	most := probeLate
-	if b.window.before > 0 {
-		most = probeSoon // nobody knows when those come back
-	}
-	return message, min(max(0, b.window.back(missing).Sub(b.now())), most)
+	return message, min(max(0, b.window.back(missing).Sub(b.now())), b.probeEvery())
 }
 
-// jobCost is how many calls a job takes; the lock is held.
-func (b *budget) jobCost() int64 { return jobCalls + int64(math.Ceil(b.looks)) }
+// probeEvery is the longest time between two looks whether calls have come back; the lock is held.
+func (b *budget) probeEvery() time.Duration {
+	if b.window.before > 0 {
+		return probeSoon // nobody knows when those come back
+	}
+	return probeLate
+}
+
+// jobCost is how many calls a job takes; the lock is held. Jobs that were looked at
+// for very long don't make it more than there could ever be.
+func (b *budget) jobCost() int64 {
+	cost := jobCalls + int64(math.Ceil(b.looks))
+	if b.calls.Max <= 0 {
+		return cost
+	}
+	return min(cost, max(jobCalls+looksAtFirst, b.calls.share()/marginMost))
+}
 
 // looked takes in how many looks a job has taken.
 func (b *budget) looked(n int) {
@@ -281,9 +317,9 @@ func (b *budget) left() int64 {
 // pace is how many calls a second can be kept up. A little is kept back, so that
 // sending slows down rather than stops; the lock is held.
 func (b *budget) pace() float64 {
-	share := b.calls.share()
-	margin := min(max(marginJobs*b.jobCost(), share/marginPart), share/marginMost)
-	return b.window.keepsUp(b.left()-margin, b.now())
+	share, left := b.calls.share(), b.left()
+	margin := min(max(marginJobs*b.jobCost(), share/marginPart), share/marginMost, left/2)
+	return b.window.keepsUp(left-margin, b.now())
 }
 
 // mostTokens is how many calls may be begun at once; the lock is held.

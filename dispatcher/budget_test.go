@@ -125,6 +125,34 @@ func TestBudget_CallsAreSetAside(t *testing.T) {
 	}
 }
 
+// TestBudget_SlowsDownRatherThanStops: as long as a job's calls are left some may be begun each day, whatever is kept
+// back, and the org is asked from time to time whether others have come back.
+func TestBudget_SlowsDownRatherThanStops(t *testing.T) {
+	s := newShared(0.2)
+	s.asked()
+	s.says(79_000, 100_000) // 1,000 left, where 1,600 would be kept back
+	s.spent(500)
+	if f := s.allowance(0); f.allows(1) || f.wait > 10*time.Minute {
+		t.Errorf("with 1,000 calls left: %+v", f)
+	}
+	if x, _ := s.current(); math.Abs(x.Pace-500.0/24) > 1 {
+		t.Errorf("pace %.1f an hour, want half of what is left in a day", x.Pace)
+	}
+	for !s.wantsLimits() {
+		if s.at = s.at.Add(time.Minute); s.at.Sub(s.calls.At) > probeSoon {
+			t.Fatal("calls are held back by the word of an hour ago")
+		}
+		s.spent(s.made + 1)
+	}
+	if f := s.allowance(0); f.allows(1) {
+		t.Error("the org was asked though calls may be begun")
+	}
+	s.says(s.calls.Used, 100_000)
+	if s.wantsLimits() {
+		t.Error("the org is asked for what it has just said")
+	}
+}
+
 func TestBudget_LearnsWhatAJobTakes(t *testing.T) {
 	s := newShared(0)
 	for range 100 {
@@ -138,6 +166,13 @@ func TestBudget_LearnsWhatAJobTakes(t *testing.T) {
 	}
 	if f := s.allowance(0); f.jobCost < jobCalls+39 {
 		t.Errorf("a job of forty looks costs %d calls", f.jobCost)
+	}
+	for range 100 {
+		s.looked(3000) // the org has worked on it for a day
+	}
+	s.says(0, 1000)
+	if message, _ := s.exhausted(); message != "" || s.allowance(0).jobCost != 100 {
+		t.Errorf("with all of 1,000 calls left a job costs %d: %s", s.allowance(0).jobCost, message)
 	}
 }
 
@@ -180,12 +215,67 @@ func TestBudget_Batches(t *testing.T) {
 	}
 }
 
+// TestBudget_ASmallerReserve: of the calls that a reload frees half may be used at once, as of any others.
+func TestBudget_ASmallerReserve(t *testing.T) {
+	s := newShared(0.2)
+	s.says(0, 1000)
+	s.spent(799)
+	s.says(799, 1000)
+	if f := s.allowance(0); f.allows(1) {
+		t.Fatalf("before: %+v", f)
+	}
+	if s.setReserve(0.1); !s.setReserve(0) || s.setReserve(0) {
+		t.Error("a change is not told, or told though there is none")
+	}
+	if f := s.allowance(0); f.left != 201 || f.tokens < 80 || f.tokens > 101 {
+		t.Errorf("%.1f of %d calls may be begun at once", f.tokens, f.left)
+	}
+}
+
+// TestBudget_OfAnotherOrg: what one org has said holds nothing up at the next.
+func TestBudget_OfAnotherOrg(t *testing.T) {
+	s := newShared(0.2)
+	s.says(1000, 1000)
+	s.noteBatches(salesforce.Usage{Used: 10, Max: 10, At: s.at})
+	s.outOfBatches()
+	s.asked()
+	old := s.at
+	s.at = s.at.Add(time.Minute)
+	s.forget()
+	if _, ok := s.current(); ok || s.allowance(0).noJobs || !s.wantsLimits() || !s.allowance(0).notYet {
+		t.Errorf("the next org has said nothing yet: %+v", s.allowance(0))
+	}
+	s.note(salesforce.Usage{Used: 1000, Max: 1000, At: old}) // the client still has it
+	s.noteBatches(salesforce.Usage{Used: 10, Max: 10, At: old})
+	if message, _ := s.exhausted(); message != "" || s.allowance(0).noJobs {
+		t.Errorf("the old org's word is heeded: %s", message)
+	}
+	s.says(10, 100)
+	if f := s.allowance(0); f.left != 70 || f.tokens != 35 {
+		t.Errorf("of the next org's calls: %+v", f)
+	}
+}
+
 func TestBudget_AnOlderAnswerTellsNothing(t *testing.T) {
 	s := newShared(0)
 	s.says(90, 100)
 	s.note(salesforce.Usage{Used: 1, Max: 100, At: s.at.Add(-time.Second)})
 	if x, _ := s.current(); x.Used != 90 {
 		t.Errorf("%d used, want 90", x.Used)
+	}
+	s.at = s.at.Add(windowSpan)
+	if f := s.allowance(0); f.left != 100 {
+		t.Errorf("a day later %d calls are left, want 100", f.left)
+	}
+	s.says(90, 100)
+	said := s.at
+	s.at = s.at.Add(windowSpan + windowStep)
+	if x, _ := s.current(); !x.Turns.IsZero() {
+		t.Errorf("calls come back at %v, %v ago", x.Turns, s.at.Sub(x.Turns))
+	}
+	s.note(salesforce.Usage{Used: 90, Max: 100, At: said}) // an answer that says nothing new
+	if f := s.allowance(0); f.left != 100 {
+		t.Errorf("told once more %d are left, want 100", f.left)
 	}
 }
 

@@ -235,7 +235,7 @@ func TestBudget_BatchesThatTheOrgRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newBubbleRig(t, dispatcher.Config{Bulk: dispatcher.Bulk{MinRecords: rows, MaxRecords: rows}}, simulator.Config{JobDelay: 5 * time.Second})
 		r.faults(simulator.Fault{
-			Match: simulator.Match{Kind: "job.create", Nth: []int{1, 2}}, Do: "status", Status: 400,
+			Match: simulator.Match{Kind: "job.create", Nth: []int{1, 2, 3}}, Do: "status", Status: 400,
 			Code: "EXCEEDEDQUOTA", Message: "ExceededQuota : ApiBatchItems Limit exceeded.",
 		})
 		r.put(many(rows, createContact)...)

@@ -118,6 +118,7 @@ func (d *Dispatcher) forgetTraits() {
 	clear(d.warned)
 	clear(d.glances)
 	clear(d.asked)
+	clear(d.renewals)
 }
 
 func (d *Dispatcher) config() *Config { return d.cfg.Load() }
@@ -174,6 +175,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 			return err
 		}
 		d.log.Warn("another org was accepted; dispatching starts anew")
+		d.budget.forget()
+		d.breaker.tryBudget()
 	}
 }
 

@@ -2,8 +2,12 @@ package dispatcher_test
 
 import (
 	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -451,6 +455,64 @@ func TestOtherOrg_WhatIsOfTheOldOne(t *testing.T) {
 	if x.State != store.Failed || !strings.Contains(x.LastError.Message, "before") {
 		t.Errorf("a child of a record at the old org is %s %+v; want failed", x.State, x.LastError)
 	}
+}
+
+// TestOtherOrg_CallsOfTheOldOne: that the org before had no calls left holds nothing up at the one that was accepted.
+func TestOtherOrg_CallsOfTheOldOne(t *testing.T) {
+	cfg := quick()
+	r := newRig(t, cfg)
+	says := r.counting()
+	says("1000/1000")
+	r.put(upsertContact(0))
+	r.start()
+	r.until("budget is used up", func() bool { return r.d.Breaker().Reason == dispatcher.ReasonBudget })
+	if err := r.sim.SetOrgID("00D000000000999"); err != nil {
+		t.Fatal(err)
+	}
+	r.sim.ExpireTokens()
+	cfg.Budget.Reserve = 0.1
+	r.d.Configure(cfg) // it looks whether that is enough
+	r.until("org change is seen", func() bool { return r.d.Breaker().Reason == dispatcher.ReasonOrgChanged })
+	says("0/1000") // half of them at once, the rest at one in two minutes
+	if err := r.store.Resume(t.Context(), "op", store.Acceptance{Org: true}); err != nil {
+		t.Fatal(err)
+	}
+	r.d.Poke()
+	r.delivers(1)
+}
+
+// counting has the org say what it is told of the calls that are used.
+func (r *rig) counting() (says func(usage string)) {
+	var usage atomic.Value
+	org := r.sim.Handler()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		answer := httptest.NewRecorder()
+		org.ServeHTTP(answer, req)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Set("Sforce-Limit-Info", "api-usage="+usage.Load().(string))
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	}))
+	r.t.Cleanup(s.Close)
+	r.url = s.URL
+	return func(u string) { usage.Store(u) }
+}
+
+// TestBudget_ALargerReserve: where a reload leaves no calls it is told, and tried again.
+func TestBudget_ALargerReserve(t *testing.T) {
+	cfg := quick()
+	r := newRig(t, cfg)
+	r.counting()("500/1000")
+	r.put(upsertContact(0))
+	r.start()
+	r.delivers(1)
+	cfg.Budget.Reserve = 0.9
+	r.d.Configure(cfg)
+	r.put(upsertContact(1))
+	r.until("budget is used up", func() bool { return r.d.Breaker().Reason == dispatcher.ReasonBudget })
+	cfg.Budget.Reserve = 0.1
+	r.d.Configure(cfg)
+	r.delivers(2)
 }
 
 // TestNotConfigured keeps events and sends nothing.

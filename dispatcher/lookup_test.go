@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -50,7 +51,7 @@ var comparisons = []comparison{
 func (c comparison) equal(f *salesforce.Field, asked, have json.RawMessage) bool {
 	a, b := strings.TrimSpace(textOf(asked)), textOf(have)
 	if string(have) == "null" {
-		return false
+		return f.Type == "boolean" && c.rounds && normalBool(a) == "false"
 	}
 	switch f.Type {
 	case "double", "int":
@@ -73,8 +74,10 @@ func (c comparison) equal(f *salesforce.Field, asked, have json.RawMessage) bool
 		return normalID(a) == normalID(b)
 	case "picklist":
 		return a == b || c.labels[b] == a
-	case "date", "boolean":
+	case "date":
 		return a == b
+	case "boolean":
+		return normalBool(a) == b
 	}
 	return c.fold(a) == c.fold(b)
 }
@@ -103,17 +106,17 @@ var values = map[string][]string{
 	"string":   {`"a"`, `"A"`, `"á"`, `"a\u0301"`, `"ab"`, `"a-b"`, `"a b"`, `"ab "`, `"aB"`, `"áb"`, `"ss"`, `"ß"`, `"fi"`, `"ﬁ"`, `"ａ"`, `"i"`, `"I"`, `"ı"`, `"k"`, `"K"`, `"--"`, `"日本"`, `"日"`, `"日*"`, `"山﨑"`, `"山崎"`, `"山崎が"`, `"山崎か"`, `"Май"`, `"Маи"`, `"МАИ\u0306"`, `"май 1"`, `"Мая"`, `"λόγος"`, `"ΛΟΓΟΣ"`, `"λογος"`, `"λογοσ"`, `"Müller"`, `"Möller"`, `"é1"`, `"e1"`, `"e2"`, `"1"`, `"01"`},
 	"email":    {`"o'hara@x.org"`, `"O'HARA@X.ORG"`, `"ohara@x.org"`, `"jos\u00e9@x.org"`, `"jose@x.org"`, `"josa@x.org"`},
 	"double":   {`1`, `1.0`, `"1.00"`, `1.004`, `1.005`, `1.01`, `0.99`, `1e2`, `100`, `-1`, `0`, `1234567890123456.78`, `1234567890123456.79`},
-	"int":      {`1`, `2`, `3`, `"3"`, `4.0`, `2147483647`, `-2147483648`},
-	"boolean":  {`true`, `false`},
-	"date":     {`"2026-01-31"`, `"2026-02-01"`},
-	"datetime": {`"2026-01-31T10:00:00Z"`, `"2026-01-31T11:00:00+01:00"`, `"2026-01-31T10:00:00.900Z"`, `"2026-01-31T10:00:01.000+0000"`, `"2026-01-31T10:00:05Z"`},
-	"id":       {`"0035e00000Kp7Qa"`, `"0035e00000Kp7QaAAJ"`, `"0035e00000Kp7QbAAJ"`},
+	"int":      {`1`, `2`, `3`, `"3"`, `" 3"`, `4.0`, `2147483647`, `-2147483648`},
+	"boolean":  {`true`, `false`, `" true "`, `"FALSE"`, `"0"`},
+	"date":     {`"2026-01-31"`, `"2026-02-01"`, `" 2026-01-31\t"`},
+	"datetime": {`"2026-01-31T10:00:00Z"`, `"2026-01-31T11:00:00+01:00"`, `"2026-01-31T10:00:00.900Z"`, `"2026-01-31T10:00:01.000+0000"`, `"2026-01-31T10:00:05Z"`, `" 2026-01-31T10:00:05Z"`},
+	"id":       {`"0035e00000Kp7Qa"`, `"0035e00000Kp7QaAAJ"`, `"0035e00000Kp7QbAAJ"`, `" 0035e00000Kp7QbAAJ"`},
 	"picklist": {`"Gold"`, `"Silver"`, `"Bronze"`},
 }
 
 // kept is a value as the org tells of it.
 func kept(f *salesforce.Field, v string) json.RawMessage {
-	text := textOf(json.RawMessage(v))
+	text := strings.TrimSpace(textOf(json.RawMessage(v)))
 	switch f.Type {
 	case "double", "int":
 		n, _ := strconv.ParseFloat(text, 64)
@@ -124,9 +127,9 @@ func kept(f *salesforce.Field, v string) json.RawMessage {
 	case "id":
 		return json.RawMessage(strconv.Quote(normalID(text)))
 	case "boolean":
-		return json.RawMessage(v)
+		return json.RawMessage(normalBool(text))
 	}
-	quoted, _ := json.Marshal(strings.TrimSpace(text))
+	quoted, _ := json.Marshal(text)
 	return quoted
 }
 
@@ -177,7 +180,7 @@ func attributed(t *rapid.T, org comparison, first string, decided, asked *int) {
 		row := salesforce.Record{"Id": json.RawMessage(strconv.Quote(id))}
 		for j := range fields {
 			row[fields[j].Name] = kept(&fields[j], value(&fields[j], "kept"))
-			if fields[j].Type != "boolean" && rapid.IntRange(0, 9).Draw(t, "null") == 0 {
+			if rapid.IntRange(0, 9).Draw(t, "null") == 0 {
 				row[fields[j].Name] = json.RawMessage("null")
 			}
 		}
@@ -446,6 +449,59 @@ func TestLookFor_GivesItsSlotUp(t *testing.T) {
 	}
 }
 
+// TestLookFor_GetsSomewhereWithoutCallsForMore: attempts that can't afford a second query don't begin with the same
+// one for ever.
+func TestLookFor_GetsSomewhereWithoutCallsForMore(t *testing.T) {
+	const n = 9
+	odd := &oddOrg{schema: schemaOf(t, []salesforce.Field{{Name: "Email", Type: "email", Filterable: true}})}
+	for name, org := range map[string]Org{"a row is nobody's": odd, "refused": &strictOrg{odd}} {
+		t.Run(name, func(t *testing.T) {
+			d := New(Config{Validate: ValidateOff}, nil, org, slog.New(slog.DiscardHandler))
+			d.budget.note(salesforce.Usage{Used: 1000, Max: 1000, At: time.Now()})
+			pending, bounds := claimedBy(t, n, "Email", "a%d@example.com"), map[store.Seq]int{}
+			for attempts := 0; len(pending) > 0; attempts++ {
+				if attempts > 3*n {
+					t.Fatalf("after %d attempts %d of %d events are not told", attempts, len(pending), n)
+				}
+				claimed := claimable(pending, bounds)
+				b := &batch{judge: judge{cfg: d.config(), route: store.Route{Object: "Contact", Operation: opUpsert, Match: true}}}
+				if err := d.lookFor(t.Context(), b, claimed); err != nil {
+					t.Fatal(err)
+				}
+				for _, o := range b.settled {
+					if o.Verdict == store.Again {
+						bounds[o.Seq] = cmp.Or(o.MaxBatch, bounds[o.Seq])
+						continue
+					}
+					pending = slices.DeleteFunc(pending, func(c store.Claimed) bool { return c.Seq == o.Seq })
+				}
+			}
+		})
+	}
+}
+
+// claimable is what the store would give an attempt of what is pending.
+func claimable(pending []store.Claimed, bounds map[store.Seq]int) (claimed []store.Claimed) {
+	most := len(pending)
+	for _, c := range pending {
+		bound := cmp.Or(bounds[c.Seq], len(pending))
+		if len(claimed) < min(most, bound) {
+			claimed, most = append(claimed, c), min(most, bound)
+		}
+	}
+	return claimed
+}
+
+// strictOrg refuses to look for more than one.
+type strictOrg struct{ Org }
+
+func (o *strictOrg) Query(ctx context.Context, soql string, deleted bool, most int) ([]salesforce.Record, error) {
+	if strings.Count(soql, "@") > 1 {
+		return nil, &salesforce.APIError{Class: salesforce.Split, Status: 400, Code: "QUERY_TOO_COMPLICATED"}
+	}
+	return o.Org.Query(ctx, soql, deleted, most)
+}
+
 // claimedBy are events that match a field by a text with their number.
 func claimedBy(t *testing.T, n int, field, format string) (claimed []store.Claimed) {
 	t.Helper()
@@ -468,6 +524,10 @@ type oddOrg struct {
 }
 
 func (o *oddOrg) Describe(context.Context, string) (*salesforce.Object, error) { return o.schema, nil }
+
+func (o *oddOrg) DescribeWithin(context.Context, string, time.Duration) (*salesforce.Object, error) {
+	return o.schema, nil
+}
 
 func (o *oddOrg) Usage() (salesforce.Usage, bool) { return salesforce.Usage{}, false }
 

@@ -145,6 +145,9 @@ func (d *Dispatcher) look(ctx context.Context, stop func(error)) (time.Duration,
 		}
 		return wake, nil
 	}
+	if message, wait := d.budget.exhausted(); message != "" {
+		d.breaker.over(message, wait) // no answer need have told so: the reserve may be another
+	}
 	if !d.breaker.allows(beginning) || d.full() {
 		return wake, nil
 	}

@@ -25,7 +25,7 @@ func markOf(f *salesforce.Field, v json.RawMessage) mark {
 	if v == nil {
 		return nil
 	}
-	text := textOf(v)
+	text := soqlText(v) // what is asked for
 	null := v[0] == 'n'
 	switch f.Type {
 	case "string", "textarea", "email", "phone", "url":
@@ -33,10 +33,13 @@ func markOf(f *salesforce.Field, v json.RawMessage) mark {
 			text = ""
 		}
 		return outlineOf(text)
-	case "int", "long", "double", "percent", "boolean", "date", "datetime", "id", "reference":
+	case "int", "long", "double", "percent", "date", "datetime", "id", "reference":
 		if null {
 			return emptiness{}
 		}
+	}
+	if null {
+		return nil // of a boolean it may count as false
 	}
 	switch f.Type {
 	case "int", "long", "double", "percent":

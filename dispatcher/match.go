@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"slices"
 	"strings"
 	"time"
 
@@ -35,17 +34,24 @@ func (d *Dispatcher) runQuery(ctx context.Context, a store.Attempt, claimed []st
 // not asked for goes back. An error is the org's.
 func (d *Dispatcher) lookFor(ctx context.Context, b *batch, claimed []store.Claimed) error {
 	groups, err := d.seekers(ctx, b, claimed)
-	for queries := 0; err == nil && len(groups) > 0 && d.mayAsk(queries); queries++ {
+	queries := 0
+	for ; err == nil && len(groups) > 0 && d.mayAsk(queries); queries++ {
 		var rest [][]seeker
 		if rest, err = d.seek(ctx, b, groups[0]); err == nil {
 			groups = append(rest, groups[1:]...)
 			d.remember(b.route, traits{})
 		}
 	}
-	for _, s := range slices.Concat(groups...) {
-		o := b.unsent(s.record)
-		o.MaxBatch = s.most
-		b.settled = append(b.settled, o)
+	poor := err == nil && queries < queriesOfAttempt
+	for _, g := range groups {
+		for _, s := range g {
+			o := b.unsent(s.record)
+			o.MaxBatch = s.most
+			if poor { // the next attempt must not begin with the query that this one has split
+				o.MaxBatch = len(g)
+			}
+			b.settled = append(b.settled, o)
+		}
 	}
 	return err
 }
@@ -66,6 +72,8 @@ func (d *Dispatcher) seekAlone(ctx context.Context, b *batch, s seeker) error {
 			ids[i] = textOf(valueOf(row, "Id"))
 		}
 		b.settled = append(b.settled, b.matched(s.record, ids))
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		b.settled = append(b.settled, b.retry(s.record, problemOf(err))) // perhaps its own fault; free of charge it would be tried for ever
 	case orgsFault(ctx, err):
 		return err
 	case isRefusal(err):
@@ -135,7 +143,7 @@ func matchQuery(object string, m *event.Match, schema *salesforce.Object) string
 // for what is no value of the type: the org says what is wrong with it. The
 // blanks around a text go, as they do when the org stores one. f is nil for a field that is not known.
 func soqlValue(f *salesforce.Field, v json.RawMessage) (value string, fits bool) {
-	text := strings.Trim(textOf(v), " \t\r\n")
+	text := soqlText(v)
 	fits = true
 	if f == nil {
 		if len(v) > 0 && v[0] != '"' {
@@ -170,6 +178,9 @@ func soqlValue(f *salesforce.Field, v json.RawMessage) (value string, fits bool)
 	}
 	return salesforce.Quote(text), fits
 }
+
+// soqlText is a value's text as it is asked for.
+func soqlText(v json.RawMessage) string { return strings.Trim(textOf(v), " \t\r\n") }
 
 // plain writes a number with all its digits and without an exponent.
 func plain(n *big.Rat) string {
@@ -282,15 +293,23 @@ func (d *Dispatcher) confirm(ctx context.Context, b *batch) {
 func visible(sent time.Time) bool { return !sent.IsZero() && time.Since(sent) < absentWithin }
 
 // unasked puts back a create whose key could not be looked for. A refusal won't
-// pass by itself, so it is charged, and shown.
+// pass by itself, nor need a query that takes too long, so it is charged, and shown.
 func (b *batch) unasked(r record, err error) store.Outcome {
 	p := problemOf(err)
-	if isRefusal(err) && !speaksOfOrg(err) {
+	if mayBlameQuery(err) {
 		return b.retry(r, p)
 	}
 	o := b.unsent(r)
 	o.Problem, o.Delay = &p, b.cfg.Retry.Initial
 	return o
+}
+
+// mayBlameQuery reports whether a query may have failed for what it asks, and would do so again.
+func mayBlameQuery(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	return !speaksOfOrg(err) && (isRefusal(err) || salesforce.ClassOf(err) == salesforce.Retry)
 }
 
 // nameRecords finds the Ids of creates that turned out to be there already. Those

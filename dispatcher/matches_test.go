@@ -385,6 +385,31 @@ func TestMatch_TooLongIsAskedInParts(t *testing.T) {
 	r.oracle()
 }
 
+// TestMatch_ThatIsNeverAnsweredStopsNobody: one whose query takes too long even alone is what the org would be tried
+// with after each pause.
+func TestMatch_ThatIsNeverAnsweredStopsNobody(t *testing.T) {
+	t.Parallel()
+	const n = 20
+	r := newRig(t, quick())
+	r.people(n, person)
+	org := r.sim.Handler()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.Contains(req.URL.Query().Get("q"), "person.0000@") {
+			<-req.Context().Done() // the client has given up
+			return
+		}
+		org.ServeHTTP(w, req)
+	}))
+	t.Cleanup(s.Close)
+	r.url = s.URL
+	r.put(many(n, func(i int) string {
+		return matching("update", fmt.Sprintf("m-%d", i), fmt.Sprintf(`{"all":{"Email":"person.%04d@example.com"}}`, i))
+	})...)
+	r.start()
+	r.until("the others", func() bool { return r.counts().Of(store.Delivered) == n-1 })
+	r.until("it is told and charged", func() bool { x := r.get("m-0"); return x.Attempts > 0 && x.LastError != nil })
+}
+
 // TestMatch_AnOrgThatIsAwayChargesNobody: many wait together for it to come back.
 func TestMatch_AnOrgThatIsAwayChargesNobody(t *testing.T) {
 	const n = 50

@@ -1,8 +1,10 @@
 package dispatcher
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -183,6 +185,32 @@ func TestVerifier_LooksMoreAndMoreSeldom(t *testing.T) {
 	}
 }
 
+// lostOrg answers every query with an error.
+type lostOrg struct {
+	*oddOrg
+	err error
+}
+
+func (o *lostOrg) Query(context.Context, string, bool, int) ([]salesforce.Record, error) {
+	return nil, o.err
+}
+
+// TestVerifier_WhatIsRefusedIsAskedMoreSeldomToo, and what fails for the org is asked again in the next round.
+func TestVerifier_WhatIsRefusedIsAskedMoreSeldomToo(t *testing.T) {
+	schema := schemaOf(t, []salesforce.Field{{Name: "Key__c", Type: "string"}})
+	for code, class := range map[string]salesforce.Class{"QUERY_TIMEOUT": salesforce.Retry, "SERVER_UNAVAILABLE": salesforce.PauseOrg} {
+		org := &lostOrg{&oddOrg{schema: schema}, apiErr(class, 400, code)}
+		v := &verifier{Dispatcher: New(Config{}, nil, org, slog.New(slog.DiscardHandler)), vain: map[store.Seq]vain{}}
+		g := &doubts{object: "Contact", field: "Key__c", records: []store.Record{{Seq: 1, Key: "k"}}}
+		if err := v.lookFor(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+		if later := v.vain[1].next.After(time.Now()); later != (class == salesforce.Retry) {
+			t.Errorf("%s: later %v", code, later)
+		}
+	}
+}
+
 func TestRanNoRow(t *testing.T) {
 	records := []record{{Claimed: store.Claimed{Seq: 1}}, {Claimed: store.Claimed{Seq: 2}}, {Claimed: store.Claimed{Seq: 3}}, {Claimed: store.Claimed{Seq: 4}}}
 	carries := func(i int, column string) bool { return i == 2 && strings.EqualFold(column, "Nope__c") }
@@ -295,5 +323,28 @@ func TestProblemOf_TellsNoSecrets(t *testing.T) {
 	p := problemOf(fmt.Errorf("x: %w", apiErr(salesforce.Permanent, 400, "STRING_TOO_LONG")))
 	if p.Code != "STRING_TOO_LONG" || p.Message != "told so" {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestUnasked_OnlyTheOrgsTroubleIsFree: what the org won't answer is not asked for ever.
+func TestUnasked_OnlyTheOrgsTroubleIsFree(t *testing.T) {
+	b := &batch{judge: judge{cfg: (&Config{}).defaulted()}}
+	lost := func(why error) error {
+		return fmt.Errorf("look for keys: %w", &salesforce.APIError{Class: salesforce.Ambiguous, Code: salesforce.CodeTransport, Err: why})
+	}
+	for _, tt := range []struct {
+		err     error
+		charged bool
+	}{
+		{apiErr(salesforce.BadConfig, 400, "MALFORMED_QUERY"), true},
+		{apiErr(salesforce.Retry, 400, "QUERY_TIMEOUT"), true},
+		{lost(context.DeadlineExceeded), true},
+		{lost(io.ErrUnexpectedEOF), false},
+		{apiErr(salesforce.PauseOrg, 400, "SERVER_UNAVAILABLE"), false},
+		{errPaused, false},
+	} {
+		if o := b.unasked(record{}, tt.err); o.Verdict != store.Again || o.Charge != tt.charged || o.Problem == nil {
+			t.Errorf("%v: %+v, want it charged %v", tt.err, o, tt.charged)
+		}
 	}
 }

@@ -117,13 +117,14 @@ const queryCalls = 2
 //
 // Once calls are to be saved (see budget), they decide: of both ways that one is
 // taken which costs fewer, and calls go first to the routes for which they are worth
-// most. No attempt is begun without calls for it.
+// most, but for those that have waited for very long: they take turns. No attempt is
+// begun without calls for it.
 //
 // more says that slots or calls ran out before the wishes.
 func (c *Config) plan(s situation) (actions []action, wake time.Duration, more bool) {
 	slices.SortStableFunc(s.routes, func(a, b waiting) int {
 		if s.linger > 0 {
-			return cmp.Compare(c.worth(b, s.jobCost), c.worth(a, s.jobCost))
+			return cmp.Or(byTurn(a, b), cmp.Compare(c.worth(b, s.jobCost), c.worth(a, s.jobCost)))
 		}
 		return cmp.Or(cmp.Compare(a.running, b.running), cmp.Compare(a.served, b.served), cmp.Compare(b.Oldest, a.Oldest))
 	})
@@ -250,7 +251,7 @@ func (c *Config) either(r waiting, s situation) wish {
 }
 
 // worth is how much waiting one call would end on a route, in seconds of all the
-// records that it carries. It grows as they wait, so that every route gets its turn.
+// records that it carries. It grows as they wait.
 func (c *Config) worth(r waiting, jobCost int64) float64 {
 	records, calls := min(r.Ready, c.REST.MaxRecords), int64(1)
 	switch {
@@ -260,6 +261,23 @@ func (c *Config) worth(r waiting, jobCost int64) float64 {
 		records, calls = min(r.Ready, c.Bulk.MaxRecords), jobCost
 	}
 	return float64(records) * r.Oldest.Seconds() / float64(calls)
+}
+
+// turnAfter is after what time a route gets its turn, whatever a call is worth there: of one that
+// falls behind more and more a call would be worth more than of a few events for ever.
+const turnAfter = time.Hour
+
+// byTurn puts routes first that have waited for so long, and of these those that were served before the others.
+func byTurn(a, b waiting) int {
+	switch late, other := a.Oldest >= turnAfter, b.Oldest >= turnAfter; {
+	case late && other:
+		return cmp.Compare(a.served, b.served)
+	case late:
+		return -1
+	case other:
+		return 1
+	}
+	return 0
 }
 
 // savesCalls reports whether a job of what waits, of cost calls, takes fewer than

@@ -144,6 +144,34 @@ func TestPlan_RoundRobin(t *testing.T) {
 	}
 }
 
+// TestPlan_NobodyWaitsForEver: where more comes in than the calls bear, a lone event is sent all the same.
+func TestPlan_NobodyWaitsForEver(t *testing.T) {
+	const step, arrive = 6 * time.Minute, 300 // each step brings one call, for 200 records
+	c := Config{}.defaulted()
+	busy := waiting{RouteStat: store.RouteStat{Route: store.Route{Object: "Busy", Operation: opUpdate}}, ways: ways{rest: true}}
+	lone := waiting{RouteStat: store.RouteStat{Route: store.Route{Object: "Lone", Operation: opUpdate}, Ready: 1}, ways: ways{rest: true}}
+	calls := 0
+	for turn := uint64(1); ; turn++ {
+		busy.Ready += arrive
+		busy.Oldest = step * time.Duration(busy.Ready) / arrive
+		lone.Oldest += step
+		actions, _, _ := c.plan(situation{rest: 4, routes: []waiting{busy, lone}, funds: funds{left: 100, tokens: 1, jobCost: 7, linger: time.Second}})
+		if len(actions) != 1 {
+			t.Fatalf("%d actions, want 1", len(actions))
+		}
+		if actions[0].Route.Object == "Lone" {
+			break
+		}
+		busy.Ready, busy.served = busy.Ready-200, turn
+		if calls++; lone.Oldest > 2*time.Hour {
+			t.Fatalf("a lone event waits for %v beside a route that is %v behind", lone.Oldest, busy.Oldest)
+		}
+	}
+	if calls == 0 {
+		t.Error("the lone event was sent before 200 that wait as long")
+	}
+}
+
 // TestPlan_KeepsWithinSlots: whatever waits, no plan takes more slots than are free.
 func TestPlan_KeepsWithinSlots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

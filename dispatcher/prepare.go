@@ -113,7 +113,7 @@ func (d *Dispatcher) learn(ctx context.Context, b *batch) error {
 }
 
 // describe asks for an object; the client keeps the answers for a while, and for
-// longer where calls are to be saved.
+// longer where calls are to be saved, unless an answer has shown that it has changed.
 func (d *Dispatcher) describe(ctx context.Context, object string) (*salesforce.Object, error) {
 	if !d.breaker.allows(reading) {
 		return nil, errPaused
@@ -128,7 +128,7 @@ func (d *Dispatcher) describe(ctx context.Context, object string) (*salesforce.O
 }
 
 func (d *Dispatcher) described(ctx context.Context, object string) (*salesforce.Object, error) {
-	if d.budget.isShort() {
+	if d.budget.isShort() && !d.doubts(object) {
 		return d.org.DescribeWithin(ctx, object, traitsForLong)
 	}
 	return d.org.Describe(ctx, object)

@@ -361,15 +361,17 @@ func (d *Dispatcher) tellFindings(b *batch, outcomes []store.Outcome) {
 // renewLate is the longest time between two descriptions that answers ask for.
 const renewLate = time.Hour
 
-// renewal is when an object is worth another description.
+// renewal is what answers that contradict an object's description have it asked for.
 type renewal struct {
-	object *salesforce.Object // the description that an answer contradicted
-	wait   time.Duration      // until the next
+	object *salesforce.Object // the description that was contradicted
+	at     time.Time          // when it was last
+	wait   time.Duration      // until it is worth another description
 	next   time.Time
 }
 
 // renew has an object described again, if it was. Of an org whose automation fills what an event leaves out, each
-// answer contradicts the same description: while it stays the same it is asked for more and more seldom.
+// answer contradicts the same description: while it stays the same it is asked for more and more seldom. Where calls
+// are to be saved it is not asked for at once (doubts).
 func (d *Dispatcher) renew(object string) {
 	o, _, _ := d.org.Described(object)
 	if o != nil && d.worthRenewing(strings.ToLower(object), o) {
@@ -382,19 +384,30 @@ func (d *Dispatcher) worthRenewing(name string, o *salesforce.Object) bool {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	last := d.renewals[name]
-	wait := believed
-	if last.object == o {
-		if now.Before(last.next) {
-			return false
-		}
-		wait = min(2*last.wait, renewLate)
-	}
 	if len(d.renewals) >= plenty {
 		clear(d.renewals)
 	}
-	d.renewals[name] = renewal{o, wait, now.Add(wait)}
-	return true
+	x := d.renewals[name]
+	due := x.object != o || !now.Before(x.next)
+	switch {
+	case x.object != o:
+		x.object, x.wait = o, believed
+	case due:
+		x.wait = min(2*x.wait, renewLate)
+	}
+	if x.at = now; due {
+		x.next = now.Add(x.wait)
+	}
+	d.renewals[name] = x
+	return due
+}
+
+// doubts reports whether an object's description was contradicted lately.
+func (d *Dispatcher) doubts(object string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	x, ok := d.renewals[strings.ToLower(object)]
+	return ok && time.Since(x.at) < traitsForLong
 }
 
 // contradicts reports whether the org took what has findings, or blames the schema for what has none.

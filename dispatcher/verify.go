@@ -42,7 +42,7 @@ const (
 //	no key                       | what looks like it is shown; a person decides
 //
 // A key is looked for at once, then after as long again each time, up to verifyLate;
-// each look costs a call. Its memory may be lost: the late window then begins anew.
+// each look costs a call, one that fails for what it asks too. Its memory may be lost: the late window then begins anew.
 type verifier struct {
 	*Dispatcher
 	vain     map[store.Seq]vain
@@ -168,6 +168,11 @@ func (v *verifier) lookFor(ctx context.Context, g *doubts) error {
 	found, err := v.findKeys(ctx, b, keys)
 	if err != nil {
 		v.log.Debug("events in doubt could not be looked for", "object", g.object, "err", err)
+		if mayBlameQuery(err) {
+			for _, r := range g.records {
+				v.looked(r, began)
+			}
+		}
 		return nil
 	}
 	unique := f.Unique && f.ExternalID && f.CaseSensitive

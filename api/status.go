@@ -75,8 +75,8 @@ type Budget struct {
 	Allowance
 	// WindowTurnsAt is when the oldest calls that count come back, at the latest.
 	WindowTurnsAt Time `json:"window_turns_at,omitzero"`
-	// ExhaustedAt is when only the reserve is left at the pace of the last hour;
-	// absent if that is not within a day.
+	// ExhaustedAt is when only the reserve is left, if calls go on to be made as in the
+	// last hour, the daemon's at PacePerHour at most; absent if that is not within a day.
 	ExhaustedAt Time `json:"exhausted_at,omitzero"`
 	// PacePerHour is how many calls an hour can be kept up; absent while they need
 	// not be saved. At 0 none are begun until some come back.
@@ -85,6 +85,8 @@ type Budget struct {
 	CallsPer1000 map[string]float64 `json:"calls_per_1000,omitempty"`
 	// BulkBatches are those of bulk jobs; absent if the org does not tell.
 	BulkBatches *Allowance `json:"bulk_batches,omitempty"`
+	// JobsHeld: no job is made, since the org has no batch left for it.
+	JobsHeld bool `json:"jobs_held,omitempty"`
 }
 
 // States of the breaker.

@@ -68,7 +68,7 @@ func (s sender) Budget() *api.Budget {
 	}
 	shown := &api.Budget{
 		Allowance: allowance(b.Allowance), WindowTurnsAt: api.Time{Time: b.Turns}, ExhaustedAt: api.Time{Time: b.Exhausted},
-		CallsPer1000: make(map[string]float64),
+		CallsPer1000: make(map[string]float64), JobsHeld: b.JobsHeld,
 	}
 	if b.Saved {
 		pace := tenths(b.Pace)

@@ -49,11 +49,13 @@ func (a Allowance) isShort() bool { return a.Max > 0 && a.Left() <= a.share()/2 
 type Budget struct {
 	Allowance           // of API calls
 	Batches   Allowance // of bulk jobs, one for each; its Max is 0 where the org does not tell
+	// JobsHeld: no job is made, since the org has no batch for it.
+	JobsHeld bool
 	// Turns is when the oldest calls that are counted come back, at the latest; zero
 	// if none are.
 	Turns time.Time
-	// Exhausted is when only the reserve will be left, at the pace of the last hour;
-	// zero if that is not within a day.
+	// Exhausted is when only the reserve will be left, if calls go on to be made as in
+	// the last hour, ours at Pace at most; zero if that is not within a day.
 	Exhausted time.Time
 	// Saved says that calls are to be saved, Pace how many an hour can be kept up then.
 	Saved bool
@@ -156,6 +158,7 @@ func (b *budget) spent(calls int64) {
 	if !b.filled.IsZero() {
 		b.refill()
 		b.tokens -= float64(calls - b.made)
+		b.window.made(calls - b.made)
 	}
 	b.made = calls
 }
@@ -249,10 +252,13 @@ func (b *budget) current() (Budget, bool) {
 		return Budget{}, false
 	}
 	b.window.roll(b.now())
-	x := Budget{Allowance: b.calls, Batches: b.batches, Turns: b.window.back(1), Exhausted: b.window.reaches(b.calls.share(), b.now())}
+	x := Budget{Allowance: b.calls, Batches: b.batches, Turns: b.window.back(1), JobsHeld: b.hasNoBatch()}
+	most := math.Inf(1)
 	if x.Saved = b.saves(); x.Saved {
-		x.Pace = b.pace() * time.Hour.Seconds()
+		most = b.pace()
+		x.Pace = most * time.Hour.Seconds()
 	}
+	x.Exhausted = b.window.reaches(b.calls.share(), most, b.now())
 	if x.Batches.Max <= 0 {
 		x.Batches = Allowance{} // with the jobs of this process alone
 	}
@@ -371,9 +377,9 @@ func (f *funds) spend(cost int64) {
 	f.tokens -= float64(cost)
 }
 
-// allowance tells what attempts may be begun with now. Calls wait for company for
+// funds tells what attempts may be begun with now. Calls wait for company for
 // most at the most: one with 200 records costs what one with a single record costs.
-func (b *budget) allowance(most time.Duration) funds {
+func (b *budget) funds(most time.Duration) funds {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f := funds{left: math.MaxInt64, tokens: math.Inf(1), jobCost: b.jobCost()}
@@ -397,7 +403,7 @@ func (b *budget) allowance(most time.Duration) funds {
 
 // affords reports whether another call may be begun, beside all that are set aside.
 func (b *budget) affords() bool {
-	f := b.allowance(0)
+	f := b.funds(0)
 	return f.allows(1)
 }
 

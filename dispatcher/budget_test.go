@@ -33,11 +33,11 @@ func TestBudget_NothingIsSavedWhileHalfIsLeft(t *testing.T) {
 	if x, ok := s.current(); ok {
 		t.Errorf("before the org has said anything: %+v", x)
 	}
-	if f := s.allowance(time.Minute); f.left != math.MaxInt64 || f.linger != 0 || !f.allows(1000) {
+	if f := s.funds(time.Minute); f.left != math.MaxInt64 || f.linger != 0 || !f.allows(1000) {
 		t.Errorf("before the org has said anything: %+v", f)
 	}
 	s.says(39_999, 100_000)
-	if f := s.allowance(time.Minute); f.linger != 0 || !f.allows(40_001) || f.allows(40_002) {
+	if f := s.funds(time.Minute); f.linger != 0 || !f.allows(40_001) || f.allows(40_002) {
 		t.Errorf("with more than half of the share left: %+v", f)
 	}
 }
@@ -45,12 +45,12 @@ func TestBudget_NothingIsSavedWhileHalfIsLeft(t *testing.T) {
 func TestBudget_HalfAtOnceTheRestIsSpread(t *testing.T) {
 	s := newShared(0.2)
 	s.says(69_760, 100_000) // 10,240 left, of which 1,600 are kept back: one in ten seconds
-	f := s.allowance(time.Minute)
+	f := s.funds(time.Minute)
 	if f.linger.Round(time.Second) != 10*time.Second || f.tokens != 5120 {
 		t.Fatalf("linger %v, want 10s; %.2f calls at once, want half of 10,240", f.linger, f.tokens)
 	}
 	n := int64(0)
-	for ; f.allows(1); f = s.allowance(time.Minute) {
+	for ; f.allows(1); f = s.funds(time.Minute) {
 		ended := s.promise(false)
 		n++
 		s.spent(n)
@@ -61,12 +61,12 @@ func TestBudget_HalfAtOnceTheRestIsSpread(t *testing.T) {
 	}
 	s.at = s.at.Add(10 * time.Second)
 	s.says(74_880, 100_000)
-	f = s.allowance(time.Minute)
+	f = s.funds(time.Minute)
 	if f.allows(1) || f.wait <= 10*time.Second || f.wait > 25*time.Second {
 		t.Fatalf("after that: %+v", f)
 	}
 	s.at = s.at.Add(f.wait + time.Millisecond)
-	if f = s.allowance(time.Minute); !f.allows(1) || f.tokens >= 2 {
+	if f = s.funds(time.Minute); !f.allows(1) || f.tokens >= 2 {
 		t.Errorf("after the wait it told: %+v", f)
 	}
 	if x, _ := s.current(); math.Abs(x.Pace-3520.0/24) > 1 {
@@ -78,11 +78,11 @@ func TestBudget_SavesOnceHalfOfTheTokensAreSpent(t *testing.T) {
 	s := newShared(0)
 	s.says(0, 1000)
 	s.spent(249)
-	if f := s.allowance(time.Minute); f.linger != 0 || s.isShort() {
+	if f := s.funds(time.Minute); f.linger != 0 || s.isShort() {
 		t.Errorf("before: %+v", f)
 	}
 	s.spent(250)
-	if f := s.allowance(time.Minute); f.linger == 0 || !s.isShort() {
+	if f := s.funds(time.Minute); f.linger == 0 || !s.isShort() {
 		t.Errorf("after: %+v", f)
 	}
 }
@@ -92,14 +92,14 @@ func TestBudget_SavesOnceHalfOfTheTokensAreSpent(t *testing.T) {
 func TestBudget_CallsAreSetAside(t *testing.T) {
 	s := newShared(0.5)
 	s.says(80, 200) // 20 left
-	f := s.allowance(time.Minute)
+	f := s.funds(time.Minute)
 	cost := f.jobCost
 	job := s.promise(true)
-	if f = s.allowance(time.Minute); f.left != 20-cost {
+	if f = s.funds(time.Minute); f.left != 20-cost {
 		t.Errorf("%d calls left beside a job's, want %d", f.left, 20-cost)
 	}
 	job()
-	if f = s.allowance(time.Minute); f.left != 20 {
+	if f = s.funds(time.Minute); f.left != 20 {
 		t.Errorf("%d calls left after it, want 20", f.left)
 	}
 	s.says(100-cost, 200)
@@ -132,7 +132,7 @@ func TestBudget_SlowsDownRatherThanStops(t *testing.T) {
 	s.asked()
 	s.says(79_000, 100_000) // 1,000 left, where 1,600 would be kept back
 	s.spent(500)
-	if f := s.allowance(0); f.allows(1) || f.wait > 10*time.Minute {
+	if f := s.funds(0); f.allows(1) || f.wait > 10*time.Minute {
 		t.Errorf("with 1,000 calls left: %+v", f)
 	}
 	if x, _ := s.current(); math.Abs(x.Pace-500.0/24) > 1 {
@@ -144,7 +144,7 @@ func TestBudget_SlowsDownRatherThanStops(t *testing.T) {
 		}
 		s.spent(s.made + 1)
 	}
-	if f := s.allowance(0); f.allows(1) {
+	if f := s.funds(0); f.allows(1) {
 		t.Error("the org was asked though calls may be begun")
 	}
 	s.says(s.calls.Used, 100_000)
@@ -158,44 +158,44 @@ func TestBudget_LearnsWhatAJobTakes(t *testing.T) {
 	for range 100 {
 		s.looked(1)
 	}
-	if f := s.allowance(0); f.jobCost != jobCalls+2 { // one look and a bit
+	if f := s.funds(0); f.jobCost != jobCalls+2 { // one look and a bit
 		t.Errorf("a job of one look costs %d calls, want %d", f.jobCost, jobCalls+2)
 	}
 	for range 100 {
 		s.looked(40)
 	}
-	if f := s.allowance(0); f.jobCost < jobCalls+39 {
+	if f := s.funds(0); f.jobCost < jobCalls+39 {
 		t.Errorf("a job of forty looks costs %d calls", f.jobCost)
 	}
 	for range 100 {
 		s.looked(3000) // the org has worked on it for a day
 	}
 	s.says(0, 1000)
-	if message, _ := s.exhausted(); message != "" || s.allowance(0).jobCost != 100 {
-		t.Errorf("with all of 1,000 calls left a job costs %d: %s", s.allowance(0).jobCost, message)
+	if message, _ := s.exhausted(); message != "" || s.funds(0).jobCost != 100 {
+		t.Errorf("with all of 1,000 calls left a job costs %d: %s", s.funds(0).jobCost, message)
 	}
 }
 
 func TestBudget_Batches(t *testing.T) {
 	s := newShared(0.2)
-	if !s.wantsLimits() || !s.allowance(0).notYet {
+	if !s.wantsLimits() || !s.funds(0).notYet {
 		t.Error("the org is not asked for its batches before a job is made")
 	}
-	if s.at = s.at.Add(askWithin); s.allowance(0).notYet {
+	if s.at = s.at.Add(askWithin); s.funds(0).notYet {
 		t.Error("an org that does not answer gets no jobs")
 	}
 	s.asked()
 	s.noteBatches(salesforce.Usage{Used: 75, Max: 100, At: s.at})
 	for range 4 {
-		if s.batch(); s.allowance(0).noJobs {
+		if s.batch(); s.funds(0).noJobs {
 			t.Fatal("with batches left no job is made")
 		}
 	}
-	if s.batch(); !s.allowance(0).noJobs {
+	if s.batch(); !s.funds(0).noJobs {
 		t.Error("jobs are made of the batches that are kept for others")
 	}
 	kept := s.at
-	if s.at = s.at.Add(windowSpan); s.allowance(0).noJobs {
+	if s.at = s.at.Add(windowSpan); s.funds(0).noJobs {
 		t.Error("no job is made by the word of a day ago")
 	}
 	s.at = kept.Add(limitsSoon)
@@ -207,10 +207,10 @@ func TestBudget_Batches(t *testing.T) {
 	if s.at = s.at.Add(limitsEvery); s.wantsLimits() {
 		t.Error("the org is asked for batches though no job was made")
 	}
-	if !s.outOfBatches() || s.outOfBatches() || !s.allowance(0).noJobs {
+	if !s.outOfBatches() || s.outOfBatches() || !s.funds(0).noJobs {
 		t.Error("a refusal for want of batches is not heeded, or told twice")
 	}
-	if s.at = s.at.Add(outFor); s.allowance(0).noJobs {
+	if s.at = s.at.Add(outFor); s.funds(0).noJobs {
 		t.Error("it is heeded for ever")
 	}
 }
@@ -221,13 +221,13 @@ func TestBudget_ASmallerReserve(t *testing.T) {
 	s.says(0, 1000)
 	s.spent(799)
 	s.says(799, 1000)
-	if f := s.allowance(0); f.allows(1) {
+	if f := s.funds(0); f.allows(1) {
 		t.Fatalf("before: %+v", f)
 	}
 	if s.setReserve(0.1); !s.setReserve(0) || s.setReserve(0) {
 		t.Error("a change is not told, or told though there is none")
 	}
-	if f := s.allowance(0); f.left != 201 || f.tokens < 80 || f.tokens > 101 {
+	if f := s.funds(0); f.left != 201 || f.tokens < 80 || f.tokens > 101 {
 		t.Errorf("%.1f of %d calls may be begun at once", f.tokens, f.left)
 	}
 }
@@ -242,16 +242,16 @@ func TestBudget_OfAnotherOrg(t *testing.T) {
 	old := s.at
 	s.at = s.at.Add(time.Minute)
 	s.forget()
-	if _, ok := s.current(); ok || s.allowance(0).noJobs || !s.wantsLimits() || !s.allowance(0).notYet {
-		t.Errorf("the next org has said nothing yet: %+v", s.allowance(0))
+	if _, ok := s.current(); ok || s.funds(0).noJobs || !s.wantsLimits() || !s.funds(0).notYet {
+		t.Errorf("the next org has said nothing yet: %+v", s.funds(0))
 	}
 	s.note(salesforce.Usage{Used: 1000, Max: 1000, At: old}) // the client still has it
 	s.noteBatches(salesforce.Usage{Used: 10, Max: 10, At: old})
-	if message, _ := s.exhausted(); message != "" || s.allowance(0).noJobs {
+	if message, _ := s.exhausted(); message != "" || s.funds(0).noJobs {
 		t.Errorf("the old org's word is heeded: %s", message)
 	}
 	s.says(10, 100)
-	if f := s.allowance(0); f.left != 70 || f.tokens != 35 {
+	if f := s.funds(0); f.left != 70 || f.tokens != 35 {
 		t.Errorf("of the next org's calls: %+v", f)
 	}
 }
@@ -264,7 +264,7 @@ func TestBudget_AnOlderAnswerTellsNothing(t *testing.T) {
 		t.Errorf("%d used, want 90", x.Used)
 	}
 	s.at = s.at.Add(windowSpan)
-	if f := s.allowance(0); f.left != 100 {
+	if f := s.funds(0); f.left != 100 {
 		t.Errorf("a day later %d calls are left, want 100", f.left)
 	}
 	s.says(90, 100)
@@ -274,7 +274,7 @@ func TestBudget_AnOlderAnswerTellsNothing(t *testing.T) {
 		t.Errorf("calls come back at %v, %v ago", x.Turns, s.at.Sub(x.Turns))
 	}
 	s.note(salesforce.Usage{Used: 90, Max: 100, At: said}) // an answer that says nothing new
-	if f := s.allowance(0); f.left != 100 {
+	if f := s.funds(0); f.left != 100 {
 		t.Errorf("told once more %d are left, want 100", f.left)
 	}
 }
@@ -283,20 +283,24 @@ func TestWindow_PaceAndProjection(t *testing.T) {
 	start := time.Unix(1_700_000_100, 0) // on a step
 	var w window
 	w.look(start, 1000)
-	if _, ok := w.pace(start.Add(time.Second)); ok {
+	if _, _, ok := w.rates(start.Add(time.Second)); ok {
 		t.Error("a pace after a second")
 	}
 	for m := 1; m <= 120; m++ { // two an minute
 		w.look(start.Add(time.Duration(m)*time.Minute), 1000+int64(2*m))
+		w.made(1)
 	}
 	now := start.Add(2 * time.Hour)
-	if pace, ok := w.pace(now); !ok || math.Abs(pace-10) > 1 {
-		t.Errorf("pace %.2f a step, want 10", pace)
+	if all, ours, ok := w.rates(now); !ok || math.Abs(all-10) > 1 || math.Abs(ours-5) > 0.6 {
+		t.Errorf("%.2f calls a step, %.2f of them ours, want 10 and 5", all, ours)
 	}
-	if at, want := w.reaches(1240+600, now), now.Add(5*time.Hour); at.Sub(want).Abs() > 40*time.Minute {
+	if at, want := w.reaches(1240+600, 0, now), now.Add(10*time.Hour); at.Sub(want).Abs() > 80*time.Minute {
+		t.Errorf("600 more are used by others by %v, want about %v", at, want)
+	}
+	if at, want := w.reaches(1240+600, math.Inf(1), now), now.Add(5*time.Hour); at.Sub(want).Abs() > 40*time.Minute {
 		t.Errorf("600 more are used by %v, want about %v", at, want)
 	}
-	if at := w.reaches(1240+2*60*23, now); !at.IsZero() {
+	if at := w.reaches(1240+2*60*23, math.Inf(1), now); !at.IsZero() {
 		t.Errorf("what came before comes back, yet all is used by %v", at)
 	}
 	if got, want := w.back(1), start.Add(24*time.Hour); !got.Equal(want) {

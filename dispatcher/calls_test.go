@@ -220,7 +220,7 @@ func TestBudget_OutOfBatches(t *testing.T) {
 		if c := r.counts(); c.Of(store.Delivered) != 11*rows || r.d.Breaker().State != dispatcher.BreakerClosed {
 			t.Errorf("counts %v, breaker %v, want 8 jobs of creates and all upserts delivered", c, r.d.Breaker())
 		}
-		if b, ok := r.d.Budget(); !ok || b.Batches.Max != batches || b.Batches.Left() > 0 {
+		if b, ok := r.d.Budget(); !ok || b.Batches.Max != batches || b.Batches.Left() > 0 || !b.JobsHeld {
 			t.Errorf("budget %+v", b)
 		}
 		r.finishes(15*rows, 48*time.Hour)

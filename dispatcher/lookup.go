@@ -18,7 +18,7 @@ const (
 	queriesOfAttempt = 25
 	// rowsOfQuery bounds the rows of one query for many events. It fits one page.
 	rowsOfQuery = 1000
-	// longestText is how long a text in a condition may be (salesforce-rest.md 8.3).
+	// longestText is how long a text in a condition may be (R-8.3.10 in docs/fidelity.md).
 	longestText = 4000
 )
 

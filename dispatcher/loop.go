@@ -226,7 +226,7 @@ func (d *Dispatcher) free() (rest, jobs int) {
 // not in it; the first of them comes back after wait, 0 if none does.
 func (d *Dispatcher) situation(routes []store.RouteStat) (s situation, wait time.Duration) {
 	cfg := d.config()
-	s = situation{funds: d.budget.allowance(cfg.Bulk.MaxWait)}
+	s = situation{funds: d.budget.funds(cfg.Bulk.MaxWait)}
 	s.rest, s.job = d.free()
 	d.mu.Lock()
 	defer d.mu.Unlock()

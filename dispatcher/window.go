@@ -14,10 +14,10 @@ const (
 	windowStep = 5 * time.Minute
 	// windowSteps are those that hold calls of the last day, one of them in part.
 	windowSteps = int64(windowSpan/windowStep) + 1
-	// paceOver is the time whose calls tell how fast they are used now.
-	paceOver = time.Hour
-	// paceAfter is how long it must be watched to tell anything.
-	paceAfter = time.Minute
+	// rateOver is the time whose calls tell how fast they are used now.
+	rateOver = time.Hour
+	// rateAfter is how long it must be watched to tell anything.
+	rateAfter = time.Minute
 )
 
 // window remembers when the calls were made that the org counts, its other
@@ -26,11 +26,12 @@ const (
 // as the org says. Those that were counted before the first look are of unknown
 // age; they are taken to come back first, and at the latest a day after it.
 type window struct {
-	first  time.Time // look; zero: none yet
-	before int64     // calls made before it
-	steps  [windowSteps]int64
-	newest int64 // number of the newest step since 1970
-	total  int64 // before and all steps
+	first  time.Time          // when it was looked at first; zero: not yet
+	before int64              // calls made before it
+	steps  [windowSteps]int64 // calls made since, by the step in which they were
+	ours   [windowSteps]int64 // of these
+	newest int64              // number of the newest step since 1970
+	total  int64              // before and all steps
 }
 
 func stepOf(at time.Time) int64 { return at.UnixNano() / int64(windowStep) }
@@ -55,13 +56,13 @@ func (w *window) look(at time.Time, used int64) {
 func (w *window) roll(at time.Time) {
 	now := max(stepOf(at), w.newest)
 	if now-w.newest >= windowSteps {
-		w.steps, w.newest, w.total = [windowSteps]int64{}, now, w.before
+		w.steps, w.ours, w.newest, w.total = [windowSteps]int64{}, [windowSteps]int64{}, now, w.before
 	}
 	for w.newest < now {
 		w.newest++
 		s := &w.steps[w.newest%windowSteps]
 		w.total -= *s
-		*s = 0
+		*s, w.ours[w.newest%windowSteps] = 0, 0
 	}
 	if at.Sub(w.first) >= windowSpan {
 		w.total -= w.before
@@ -99,28 +100,38 @@ func (w *window) back(n int64) time.Time {
 	return time.Time{}
 }
 
-// pace is how many calls a step are made now, by the calls of the last hour; false
-// if it has not been watched for long enough.
-func (w *window) pace(now time.Time) (float64, bool) {
-	watched := min(now.Sub(w.first), paceOver)
-	if w.first.IsZero() || watched < paceAfter {
-		return 0, false
+// made takes in that n of the calls made now are ours.
+func (w *window) made(n int64) {
+	if !w.first.IsZero() {
+		w.ours[w.newest%windowSteps] += n
 	}
-	var calls int64
-	for i := stepOf(now.Add(-watched)) + 1; i <= w.newest; i++ {
-		calls += w.steps[i%windowSteps]
+}
+
+// rates are how many calls a step are made now, and how many of these are ours, by
+// the calls of the last hour; false if it has not been watched for long enough.
+func (w *window) rates(now time.Time) (all, ours float64, ok bool) {
+	watched := min(now.Sub(w.first), rateOver)
+	if w.first.IsZero() || watched < rateAfter {
+		return 0, 0, false
 	}
-	if watched < paceOver {
-		calls += w.steps[stepOf(w.first)%windowSteps] // it was begun by the first look
+	from := stepOf(now.Add(-watched)) + 1
+	if watched < rateOver {
+		from = stepOf(w.first) // a step that was begun by the first look
 	}
-	return float64(calls) * float64(windowStep) / float64(watched), true
+	for i := from; i <= w.newest; i++ {
+		all += float64(w.steps[i%windowSteps])
+		ours += float64(w.ours[i%windowSteps])
+	}
+	perStep := float64(windowStep) / float64(watched)
+	return all * perStep, ours * perStep, true
 }
 
 // reaches is when as many calls as limit will be counted, if they go on to be made
-// at the pace of now; zero if that is not within a day.
-func (w *window) reaches(limit int64, now time.Time) time.Time {
-	pace, ok := w.pace(now)
-	if !ok || pace == 0 {
+// as now, ours no faster than most a second; zero if that is not within a day.
+func (w *window) reaches(limit int64, most float64, now time.Time) time.Time {
+	all, ours, ok := w.rates(now)
+	rate := max(0, all-ours) + min(ours, most*windowStep.Seconds())
+	if !ok || rate == 0 {
 		return time.Time{}
 	}
 	used := float64(w.total)
@@ -128,7 +139,7 @@ func (w *window) reaches(limit int64, now time.Time) time.Time {
 		return now
 	}
 	for i, back := range w.returns(now) {
-		if used += pace - float64(back); used >= float64(limit) {
+		if used += rate - float64(back); used >= float64(limit) {
 			return now.Add(time.Duration(i) * windowStep)
 		}
 	}

@@ -121,6 +121,7 @@ var (
 	descBudgetPace  = prometheus.NewDesc("outboxd_api_budget_pace_per_hour", "API calls an hour that can be kept up; absent while they need not be saved.", nil, nil)
 	descBudgetTurns = prometheus.NewDesc("outboxd_api_budget_window_turns_timestamp_seconds", "When the oldest API calls that count come back, at the latest.", nil, nil)
 	descBudgetGone  = prometheus.NewDesc("outboxd_api_budget_exhausted_timestamp_seconds", "When only the reserve is left at the pace of the last hour; absent if that is not within a day.", nil, nil)
+	descJobsHeld    = prometheus.NewDesc("outboxd_jobs_held", "1 while no job is made, since the org has no bulk batch left for it.", nil, nil)
 	descBatchesUsed = prometheus.NewDesc("outboxd_bulk_batches_used", "Bulk batches of the org used in the last 24 hours.", nil, nil)
 	descBatchesMax  = prometheus.NewDesc("outboxd_bulk_batches_max", "Bulk batches that the org has in 24 hours.", nil, nil)
 	descBatchesLeft = prometheus.NewDesc("outboxd_bulk_batches_left", "Bulk batches that are left for the daemon, the reserve not counted.", nil, nil)
@@ -136,7 +137,7 @@ func (c *outboxCollector) Describe(ch chan<- *prometheus.Desc) {
 		descEvents, descStuck, descOldest, descBytes, descFree, descMax, descFull,
 		descDiskFree, descDiskNeeded, descBallast, descCommits, descSyncs, descWritten,
 		descBreaker, descBudgetUsed, descBudgetMax, descBudgetLeft, descBudgetPace,
-		descBudgetTurns, descBudgetGone, descBatchesUsed, descBatchesMax, descBatchesLeft, descConnections, descInfo,
+		descBudgetTurns, descBudgetGone, descJobsHeld, descBatchesUsed, descBatchesMax, descBatchesLeft, descConnections, descInfo,
 	} {
 		ch <- d
 	}
@@ -194,6 +195,7 @@ func (c *outboxCollector) collectDispatch(gauge func(*prometheus.Desc, float64, 
 		if t := budget.ExhaustedAt; !t.IsZero() {
 			gauge(descBudgetGone, float64(t.Unix()))
 		}
+		gauge(descJobsHeld, truth(budget.JobsHeld))
 		if b := budget.BulkBatches; b != nil {
 			gauge(descBatchesUsed, float64(b.Used))
 			gauge(descBatchesMax, float64(b.Max))

@@ -80,6 +80,9 @@ func (c *cli) addBudget(f facts, b *api.Budget) {
 	if b.BulkBatches != nil {
 		f.add("bulk batches", c.allowanceText(*b.BulkBatches))
 	}
+	if b.JobsHeld {
+		f.styled("jobs", "none is made: the org has no bulk batch left; what may go by REST does", term.StateStyle("open"))
+	}
 }
 
 func paceText(perHour float64) string {

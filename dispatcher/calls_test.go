@@ -18,7 +18,7 @@ func TestCalls_PerThousandRecords(t *testing.T) {
 	jobs := func(rows int) dispatcher.Config {
 		return dispatcher.Config{Bulk: dispatcher.Bulk{MinRecords: rows, MaxRecords: rows}}
 	}
-	short := simulator.Config{JobDelay: 5 * time.Second, APILimit: 10_000}
+	short := simulator.Config{JobDelay: 5 * time.Second, APILimit: 2000}
 	for _, tt := range []struct {
 		way    string
 		cfg    dispatcher.Config
@@ -33,8 +33,8 @@ func TestCalls_PerThousandRecords(t *testing.T) {
 		{way: "jobs of 10,000", cfg: dispatcher.Config{Bulk: dispatcher.Bulk{MaxRecords: 10_000}}, of: upsertContact, most: map[int]float64{1000: 12, 5000: 2.5, 20_000: 1.5}},
 		{way: "creates by jobs of 1,000", cfg: jobs(1000), of: createContact, most: map[int]float64{200: 55, 1000: 12, 5000: 9, 20_000: 8}},
 		{way: "match by e-mail, then REST", cfg: jobs(1_000_000), of: matchContact, people: true, most: map[int]float64{200: 20, 1000: 11, 5000: 9.5}},
-		{way: "half of the calls are used", org: short, of: upsertContact, used: 6000, most: map[int]float64{200: 15, 1000: 7, 5000: 5.4, 20_000: 5.1}},
-		{way: "the same, jobs up to 10,000", cfg: dispatcher.Config{Bulk: dispatcher.Bulk{MaxRecords: 10_000}}, org: short, of: upsertContact, used: 6000, most: map[int]float64{200: 15, 1000: 7, 5000: 2.5, 20_000: 1.5}},
+		{way: "half of the calls are used", org: short, of: upsertContact, used: 1200, most: map[int]float64{200: 15, 1000: 7, 5000: 5.4, 20_000: 5.1}},
+		{way: "the same, jobs up to 10,000", cfg: dispatcher.Config{Bulk: dispatcher.Bulk{MaxRecords: 10_000}}, org: short, of: upsertContact, used: 1200, most: map[int]float64{200: 15, 1000: 7, 5000: 2.5, 20_000: 1.5}},
 	} {
 		for _, backlog := range []int{200, 1000, 5000, 20_000} {
 			most, measured := tt.most[backlog]

@@ -231,7 +231,9 @@ func document(all []section) string {
 	}
 	fmt.Fprintf(&b, "**%d facts, %d covered, %d not.** %d are held by tests of the simulator, %d by tests of the client, %d by jsforce's steps.\n",
 		total.all, total.covered, total.all-total.covered, total.simulated, total.client, total.others)
-	b.WriteString("\n## Not covered\n\n| fact | sure | |\n| --- | --- | --- |\n")
+	if len(bare) > 0 {
+		b.WriteString("\n## Not covered\n\n| fact | sure | |\n| --- | --- | --- |\n")
+	}
 	for _, f := range bare {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", f.id, f.sure, f.text)
 	}

@@ -461,9 +461,6 @@ func (d *Dispatcher) stepSettle(ctx context.Context, j *job, seen salesforce.Job
 	if err != nil {
 		return err
 	}
-	if seen.Fault().Code == codeOutOfBatches {
-		d.keepJobsBack()
-	}
 	j.retried = seen.Retries > 0
 	j.oneToBlame = true // results that tell nothing of a row may be another row's doing
 	d.hearRecords(j.batch, h.answers())

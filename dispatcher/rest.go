@@ -245,6 +245,8 @@ func (d *Dispatcher) hearRecords(b *batch, answers []salesforce.Result) {
 			continue
 		}
 		switch class := salesforce.ClassOfRecord(a.Code, a.Message); {
+		case b.bulk && namesBatches(a.Code):
+			d.keepJobsBack()
 		case aboutOrg(class):
 			d.hearOrg(b, a.Code, a.Message, class)
 		case class == salesforce.BadConfig:
@@ -253,12 +255,15 @@ func (d *Dispatcher) hearRecords(b *batch, answers []salesforce.Result) {
 	}
 }
 
-// hearJob looks whether a job failed over what speaks of the org. A quota of a job's
-// is one of batches, which is no reason to hold back what goes by REST.
+// hearJob looks whether a job failed over what speaks of the org. A quota of batches
+// keeps jobs back, and is no reason to hold back what goes by REST.
 func (d *Dispatcher) hearJob(b *batch, seen salesforce.Job) {
 	fault := seen.Fault()
 	class := salesforce.ClassOfRecord(fault.Code, fault.Message)
-	if seen.State == salesforce.StateFailed && aboutOrg(class) && class != salesforce.PauseQuota {
+	switch {
+	case namesBatches(fault.Code):
+		d.keepJobsBack()
+	case seen.State == salesforce.StateFailed && aboutOrg(class):
 		d.hearOrg(b, fault.Code, fault.Message, class)
 	}
 }

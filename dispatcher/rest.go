@@ -148,11 +148,12 @@ func (d *Dispatcher) write(ctx context.Context, b *batch) ([]salesforce.Result, 
 
 // ofRoute reports whether it is proven that a call was refused over its object,
 // its operation or its key field, so that smaller calls would fare no better: the
-// org's description, not older than a minute, says so as well. The code alone
+// org's description says so as well, as it is now. One of a minute ago, as checks
+// make do with, would fail all for an object that has just been made. The code alone
 // proves nothing. A parent of a type that there is not can be INVALID_TYPE, an Id
 // of another object INVALID_TYPE_FOR_OPERATION, and both are one row's (P6).
 func (d *Dispatcher) ofRoute(ctx context.Context, r store.Route) bool {
-	object, err := d.glance(ctx, r.Object, d.describeAnew)
+	object, err := d.describeAnew(ctx, r.Object)
 	if err != nil {
 		return salesforce.IsNotFound(err)
 	}

@@ -22,8 +22,9 @@ type Row struct {
 	External json.RawMessage
 	// Fields is a JSON object of field values as the org takes them; a nested object names a parent by its
 	// external id. Numbers keep their digits. Where the object was described, a number in a text field travels as a
-	// text, and the text true in a boolean field as a boolean: jobs take both, and REST would not. A member that names the record again (Id of an update, the external id field of an upsert) is
-	// left out, and so is "attributes". nil for deletes.
+	// text, in one of a parent that was described too, and the text true in a boolean field as a boolean: jobs take
+	// both, and REST would not. A member that names the record again (Id of an update, the external id field of an
+	// upsert) is left out, and so is "attributes". nil for deletes.
 	Fields json.RawMessage
 }
 
@@ -94,7 +95,7 @@ func (c *Client) one(ctx context.Context, name, method, path, object string, row
 	k := &call{name: name, kind: CallREST, method: method, path: path, write: true, header: h.values()}
 	if method != http.MethodDelete {
 		var b bytes.Buffer
-		if err := writeRecord(&b, row, recordShape{named: "Id", known: c.known(object)}); err != nil {
+		if err := writeRecord(&b, row, recordShape{named: "Id", known: c.known(object), parent: c.known}); err != nil {
 			return Result{}, invalid(name, err.Error())
 		}
 		k.body = b.Bytes()
@@ -136,11 +137,12 @@ func invalid(name, why string) *APIError {
 
 // recordShape is what a record carries beside its fields.
 type recordShape struct {
-	object string  // attributes.type; "" for the single-row resources
-	id     bool    // a member id
-	field  string  // of an upsert: the external id field
-	named  string  // the field that names the record and is left out of Fields
-	known  *Object // what was last said of the object; nil where nothing was
+	object string                      // attributes.type; "" for the single-row resources
+	id     bool                        // a member id
+	field  string                      // of an upsert: the external id field
+	named  string                      // the field that names the record and is left out of Fields
+	known  *Object                     // what was last said of the object; nil where nothing was
+	parent func(object string) *Object // the same of another object
 }
 
 // fit makes a value what the org's parser takes for the field, where a job would
@@ -152,8 +154,10 @@ func (s recordShape) fit(name string, v jsontext.Value) jsontext.Value {
 	switch kind := v.Kind(); {
 	case string(v) == `""`:
 		return jsontext.Value("null")
-	case s.known == nil, kind == 'n', kind == '{', kind == '[':
+	case s.known == nil, kind == 'n', kind == '[':
 		return v
+	case kind == '{':
+		return s.fitParent(name, v)
 	case kind == '"' && !isBooleanText(v):
 		return v
 	}
@@ -165,6 +169,45 @@ func (s recordShape) fit(name string, v jsontext.Value) jsontext.Value {
 		return jsontext.Value(`"` + string(v) + `"`)
 	}
 	return v
+}
+
+// fitParent does the same with what names a parent.
+func (s recordShape) fitParent(relationship string, v jsontext.Value) jsontext.Value {
+	f, ok := s.known.Relationship(relationship)
+	if !ok || s.parent == nil {
+		return v
+	}
+	target, fits := "", true
+	err := EachMember([]byte(v), func(name []byte, value jsontext.Value) (err error) {
+		if string(name) == "attributes" {
+			target, err = typeOf(value)
+			return err
+		}
+		fits = fits && value.Kind() == '"'
+		return nil
+	})
+	if target == "" && len(f.ReferenceTo) == 1 {
+		target = f.ReferenceTo[0]
+	}
+	parent := s.parent(target)
+	if err != nil || fits || parent == nil {
+		return v
+	}
+	fitted := []byte{'{'}
+	err = EachMember([]byte(v), func(name []byte, value jsontext.Value) (err error) {
+		if len(fitted) > 1 {
+			fitted = append(fitted, ',')
+		}
+		if fitted, err = jsontext.AppendQuote(fitted, name); err != nil {
+			return err
+		}
+		fitted = append(append(fitted, ':'), recordShape{known: parent}.fit(string(name), value)...)
+		return nil
+	})
+	if err != nil {
+		return v
+	}
+	return append(fitted, '}')
 }
 
 func isBooleanText(v jsontext.Value) bool {

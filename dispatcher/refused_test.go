@@ -7,6 +7,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outboxd/outboxd/dispatcher"
+	"github.com/outboxd/outboxd/simulator"
+	"github.com/outboxd/outboxd/store"
 )
 
 // TestQuota_ThatAJobTellsOf: one of batches keeps jobs back and nothing else, whether
@@ -77,5 +83,37 @@ func (r *rig) firstJobEnds(message, row string) {
 			return bytes.Replace(body, []byte(`"state":"JobComplete"`), fmt.Appendf(nil, `"state":"Failed","errorMessage":%q`, message), 1)
 		}
 		return body
+	}
+}
+
+// TestJob_ThatIsNeverMade: what may go by REST does, and the rest is tried more and
+// more seldom, and says why.
+func TestJob_ThatIsNeverMade(t *testing.T) {
+	for _, f := range []simulator.Fault{
+		{Status: 500, Code: "UNKNOWN_EXCEPTION"}, {Status: 400, Code: "BULK_API_ERROR"}, {Status: 500, Code: "SOMETHING_NEW"},
+	} {
+		t.Run(f.Code, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, _ := newBubbleRig(t, dispatcher.Config{}, simulator.Config{})
+				f.Match.Kind, f.Do = "job.create", "status"
+				r.faults(f)
+				r.put(many(1_000, upsertContact)...)
+				r.put(many(goodEvents, createContact)...)
+				r.start()
+				time.Sleep(2 * time.Hour)
+				if c, n := r.counts(), r.sim.Calls().Calls["job.create"]; c.Of(store.Delivered) != 1_000 || c.Of(store.Pending) != goodEvents || n > 150 {
+					t.Errorf("%v after %d tries to make a job, want the upserts delivered and fewer tries", c, n)
+				}
+				if x := r.get("c-0000"); x.LastError == nil || x.LastError.Code != f.Code {
+					t.Errorf("the creates say %+v", x.LastError)
+				}
+				r.faults()
+				time.Sleep(time.Hour)
+				if c := r.counts(); c.Of(store.Delivered) != 1_000+goodEvents {
+					t.Errorf("%v after it has passed; stuck %v", c, r.stuck())
+				}
+				r.oracle()
+			})
+		})
 	}
 }

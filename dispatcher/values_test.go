@@ -102,6 +102,9 @@ func carriedValues(p parents) []carried {
 		{name: "number in a picklist", field: "Years__c", want: "1999", sent: `1999`},
 		{name: "text in a boolean", field: "On__c", want: true, sent: `"TRUE"`},
 		{name: "text false in a boolean", field: "On__c", want: false, sent: `"false"`},
+		{name: "1 in a boolean", field: "On__c", want: true, sent: `1`},
+		{name: "text 0 in a boolean", field: "On__c", want: false, sent: `"0"`},
+		{name: "text 1 in a text", field: "Text__c", want: "1"},
 		{name: "email", field: "Mail__c", want: "o'hara+x@sub.example.com"},
 
 		{name: "null", field: "Text__c"},

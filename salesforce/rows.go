@@ -2,6 +2,7 @@ package salesforce
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,7 @@ type Row struct {
 	External json.RawMessage
 	// Fields is a JSON object of field values as the org takes them; a nested object names a parent by its
 	// external id. Numbers keep their digits. Where the object was described, a number in a text field travels as a
-	// text, in one of a parent that was described too, and the text true in a boolean field as a boolean: jobs take
+	// text, in one of a parent that was described too, and the text true or 1 in a boolean field as a boolean: jobs take
 	// both, and REST would not. A member that names the record again (Id of an update, the external id field of an
 	// upsert) is left out, and so is "attributes". nil for deletes.
 	Fields json.RawMessage
@@ -147,8 +148,8 @@ type recordShape struct {
 
 // fit makes a value what the org's parser takes for the field, where a job would
 // take it as it is: a record can go either way, and must fare alike. A number or
-// a boolean in a text field becomes a text, true and false in a text a boolean. The
-// empty text clears a field as null does, of any type, and the org takes null
+// a boolean in a text field becomes a text, true and false in a text, and 1 and 0, a
+// boolean. The empty text clears a field as null does, of any type, and the org takes null
 // alone for a date or a number.
 func (s recordShape) fit(name string, v jsontext.Value) jsontext.Value {
 	switch kind := v.Kind(); {
@@ -158,13 +159,13 @@ func (s recordShape) fit(name string, v jsontext.Value) jsontext.Value {
 		return v
 	case kind == '{':
 		return s.fitParent(name, v)
-	case kind == '"' && !isBooleanText(v):
+	case kind == '"' && truth(v) == "":
 		return v
 	}
 	f, ok := s.known.Field(name)
 	switch {
-	case ok && v[0] == '"' && f.Type == "boolean":
-		return bytes.ToLower(v[1 : len(v)-1])
+	case ok && f.Type == "boolean":
+		return jsontext.Value(cmp.Or(truth(v), string(v)))
 	case ok && v[0] != '"' && textTypes[f.Type]:
 		return jsontext.Value(`"` + string(v) + `"`)
 	}
@@ -210,8 +211,15 @@ func (s recordShape) fitParent(relationship string, v jsontext.Value) jsontext.V
 	return append(fitted, '}')
 }
 
-func isBooleanText(v jsontext.Value) bool {
-	return len(v) <= len(`"false"`) && (strings.EqualFold(string(v), `"true"`) || strings.EqualFold(string(v), `"false"`))
+// truth is the boolean that a job makes of a text or a number, "" if none.
+func truth(v jsontext.Value) string {
+	switch text := string(v); {
+	case text == "1", text == `"1"`, strings.EqualFold(text, `"true"`):
+		return "true"
+	case text == "0", text == `"0"`, strings.EqualFold(text, `"false"`):
+		return "false"
+	}
+	return ""
 }
 
 // textTypes are the types of fields whose values are texts.

@@ -38,6 +38,7 @@ func (d *Dispatcher) runREST(ctx context.Context, a store.Attempt, claimed []sto
 		return d.endUnanswered(ctx, b, err)
 	}
 	d.hearRecords(b, answers)
+	b.oneToBlame = true // what the org says of all records as its own fault may be one record's
 	outcomes := make([]store.Outcome, len(b.records))
 	for i, r := range b.records {
 		outcomes[i] = b.answer(r, answers[i])

@@ -200,15 +200,16 @@ func (d *Dispatcher) stepCreate(ctx context.Context, j *job) error {
 }
 
 // notMade is the outcome of a record for which no job is made: REST may carry it,
-// and else it is failed where the refusal is of the route. What nobody knows, or
-// calls a limit, or says again and again is the org's own fault, is not: it is tried
-// again, more and more seldom.
+// and else it is failed where the refusal is known to be of the route. What nobody
+// knows, or calls a limit, or says again and again is the org's own fault, is not: it
+// is tried again, more and more seldom.
 func (j *job) notMade(r record, err error) store.Outcome {
-	class := salesforce.ClassOf(err)
-	if !j.ways.rest && class != salesforce.BadConfig && class != salesforce.Permanent {
-		return j.retry(r, problemOf(err))
+	p, class := problemOf(err), salesforce.ClassOf(err)
+	_, known := salesforce.Explain(p.Code)
+	if ofRoute := class == salesforce.BadConfig || class == salesforce.Permanent; !j.ways.rest && !(known && ofRoute) {
+		return j.retry(r, p)
 	}
-	return j.culprit(r, problemOf(err), j.ways.rest)
+	return j.culprit(r, p, j.ways.rest)
 }
 
 // abreast has those that are tried again come back at one time: apart, each would

@@ -805,9 +805,11 @@ func TestRefusal_OfAJobsCreation(t *testing.T) {
 		{answer{400, "FEATURENOTENABLED"}, "failed delivered"},
 		{answer{400, "API_ERROR"}, "failed delivered"},
 		{answer{400, "SOMETHING_NEW"}, "delivered delivered"},
+		{answer{403, "SOMETHING_NEW"}, "delivered delivered"},
+		{answer{400, "SOME_NEW_LIMIT_EXCEEDED"}, "delivered delivered"},
 		{answer{400, "LIMIT_EXCEEDED"}, "delivered delivered"},
 	} {
-		t.Run(tt.answer.code, func(t *testing.T) {
+		t.Run(fmt.Sprint(tt.answer), func(t *testing.T) {
 			t.Parallel()
 			r := newPatientRig(t, quick())
 			var mu sync.Mutex

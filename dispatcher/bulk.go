@@ -191,22 +191,46 @@ func (d *Dispatcher) stepCreate(ctx context.Context, j *job) error {
 	case isOutOfBatches(err):
 		j.over = true
 		return d.giveBack(ctx, j.batch, err.Error())
-	case isRefusal(err) && !speaksOfOrg(err):
+	case !speaksOfOrg(err) && (isRefusal(err) || j.tries+1 >= jobTries && isAnswered(err)):
 		// The call named the object, the operation and the key field, and no row: it is true of all.
 		j.over = true
-		return d.settle(ctx, j.batch, j.all(func(r record) store.Outcome { return j.notMade(r, err) }), err.Error())
+		return d.settle(ctx, j.batch, abreast(j.all(func(r record) store.Outcome { return j.notMade(r, err) })), err.Error())
 	}
 	return d.anotherTry(ctx, j, err)
 }
 
 // notMade is the outcome of a record for which no job is made: REST may carry it,
-// and else it is failed where the refusal is of the route. What nobody knows, or
-// calls a limit, no record is failed for.
+// and else it is failed where the refusal is known to be of the route. What nobody
+// knows, or calls a limit, or says again and again is the org's own fault, is not: it
+// is tried again, more and more seldom.
 func (j *job) notMade(r record, err error) store.Outcome {
-	if !j.ways.rest && salesforce.ClassOf(err) == salesforce.Split {
-		return j.retry(r, problemOf(err))
+	p, class := problemOf(err), salesforce.ClassOf(err)
+	_, known := salesforce.Explain(p.Code)
+	if ofRoute := class == salesforce.BadConfig || class == salesforce.Permanent; !j.ways.rest && !(known && ofRoute) {
+		return j.retry(r, p)
 	}
-	return j.culprit(r, problemOf(err), j.ways.rest)
+	return j.culprit(r, p, j.ways.rest)
+}
+
+// abreast has those that are tried again come back at one time: apart, each would
+// ask for a job of its own.
+func abreast(outcomes []store.Outcome) []store.Outcome {
+	longest := time.Duration(0)
+	for _, o := range outcomes {
+		longest = max(longest, o.Delay)
+	}
+	for i := range outcomes {
+		if outcomes[i].Charge {
+			outcomes[i].Delay = longest
+		}
+	}
+	return outcomes
+}
+
+// isAnswered reports whether there was an answer to the call that failed.
+func isAnswered(err error) bool {
+	e, ok := errors.AsType[*salesforce.APIError](err)
+	return ok && e.Status != 0
 }
 
 // anotherTry waits before the next job is made, or gives the events back.
@@ -460,9 +484,6 @@ func (d *Dispatcher) stepSettle(ctx context.Context, j *job, seen salesforce.Job
 	h, err := d.gather(ctx, j, &seen)
 	if err != nil {
 		return err
-	}
-	if seen.Fault().Code == codeOutOfBatches {
-		d.keepJobsBack()
 	}
 	j.retried = seen.Retries > 0
 	j.oneToBlame = true // results that tell nothing of a row may be another row's doing

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/outboxd/outboxd/salesforce"
@@ -73,8 +74,12 @@ func (d *Dispatcher) seeLimits() (message string, wait time.Duration) {
 // no limit of anything else.
 func isOutOfBatches(err error) bool {
 	e, ok := errors.AsType[*salesforce.APIError](err)
-	return ok && e.Code == codeOutOfBatches
+	return ok && namesBatches(e.Code)
 }
+
+// namesBatches reports whether a code speaks of the batches of jobs. Rows have it in
+// the spelling of jobs, ExceededQuota.
+func namesBatches(code string) bool { return strings.EqualFold(code, codeOutOfBatches) }
 
 // keepJobsBack has no job made for a while.
 func (d *Dispatcher) keepJobsBack() {

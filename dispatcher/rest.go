@@ -38,6 +38,7 @@ func (d *Dispatcher) runREST(ctx context.Context, a store.Attempt, claimed []sto
 		return d.endUnanswered(ctx, b, err)
 	}
 	d.hearRecords(b, answers)
+	b.oneToBlame = true // what the org says of all records as its own fault may be one record's
 	outcomes := make([]store.Outcome, len(b.records))
 	for i, r := range b.records {
 		outcomes[i] = b.answer(r, answers[i])
@@ -148,11 +149,12 @@ func (d *Dispatcher) write(ctx context.Context, b *batch) ([]salesforce.Result, 
 
 // ofRoute reports whether it is proven that a call was refused over its object,
 // its operation or its key field, so that smaller calls would fare no better: the
-// org's description, not older than a minute, says so as well. The code alone
+// org's description says so as well, as it is now. One of a minute ago, as checks
+// make do with, would fail all for an object that has just been made. The code alone
 // proves nothing. A parent of a type that there is not can be INVALID_TYPE, an Id
 // of another object INVALID_TYPE_FOR_OPERATION, and both are one row's (P6).
 func (d *Dispatcher) ofRoute(ctx context.Context, r store.Route) bool {
-	object, err := d.glance(ctx, r.Object, d.describeAnew)
+	object, err := d.describeAnew(ctx, r.Object)
 	if err != nil {
 		return salesforce.IsNotFound(err)
 	}
@@ -245,6 +247,8 @@ func (d *Dispatcher) hearRecords(b *batch, answers []salesforce.Result) {
 			continue
 		}
 		switch class := salesforce.ClassOfRecord(a.Code, a.Message); {
+		case b.bulk && namesBatches(a.Code):
+			d.keepJobsBack()
 		case aboutOrg(class):
 			d.hearOrg(b, a.Code, a.Message, class)
 		case class == salesforce.BadConfig:
@@ -253,12 +257,15 @@ func (d *Dispatcher) hearRecords(b *batch, answers []salesforce.Result) {
 	}
 }
 
-// hearJob looks whether a job failed over what speaks of the org. A quota of a job's
-// is one of batches, which is no reason to hold back what goes by REST.
+// hearJob looks whether a job failed over what speaks of the org. A quota of batches
+// keeps jobs back, and is no reason to hold back what goes by REST.
 func (d *Dispatcher) hearJob(b *batch, seen salesforce.Job) {
 	fault := seen.Fault()
 	class := salesforce.ClassOfRecord(fault.Code, fault.Message)
-	if seen.State == salesforce.StateFailed && aboutOrg(class) && class != salesforce.PauseQuota {
+	switch {
+	case namesBatches(fault.Code):
+		d.keepJobsBack()
+	case seen.State == salesforce.StateFailed && aboutOrg(class):
 		d.hearOrg(b, fault.Code, fault.Message, class)
 	}
 }

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -66,7 +67,7 @@ func (j *judge) unprocessed(r record, job salesforce.Job) store.Outcome {
 		o := j.unsent(r)
 		o.Problem, o.Delay = &p, min(quotaPatience*j.cfg.Retry.Initial, j.cfg.Retry.Max)
 		return o
-	case j.size <= 1 && r.Attempts+1 >= loneTries && !passesByItself(p.Code):
+	case j.size <= 1 && r.Attempts+1 >= loneTries+halvings(j.cfg.Bulk.MaxRecords) && !passesByItself(p.Code):
 		return j.fail(r, p)
 	}
 	return j.smaller(r, p)
@@ -83,8 +84,12 @@ func passesByItself(code string) bool {
 	return ok && c.CallClass == salesforce.Retry
 }
 
-// loneTries is how often a row may sink a job of its own before it is failed.
+// loneTries is how often a row may sink a job of its own before it is failed: what it
+// was charged for in company, on its way there, was others' doing as likely.
 const loneTries = 5
+
+// halvings is how often n records are halved until each is alone.
+func halvings(n int) int { return bits.Len(uint(max(n, 1) - 1)) }
 
 // columnProblem names the column in the code that REST has for it.
 func columnProblem(f salesforce.JobFault) store.Problem {

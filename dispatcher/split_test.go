@@ -13,7 +13,8 @@ func TestUnprocessed(t *testing.T) {
 	failed := func(message string) salesforce.Job {
 		return salesforce.Job{State: salesforce.StateFailed, ErrorMessage: message}
 	}
-	fresh, tired := record{Claimed: store.Claimed{Seq: 1}}, record{Claimed: store.Claimed{Seq: 1, Attempts: loneTries}}
+	const way = 10 // halvings of a full job, each of them charged
+	fresh, tired := record{Claimed: store.Claimed{Seq: 1}}, record{Claimed: store.Claimed{Seq: 1, Attempts: way + loneTries - 1}}
 	for _, tt := range []struct {
 		name string
 		job  salesforce.Job
@@ -29,6 +30,7 @@ func TestUnprocessed(t *testing.T) {
 		{"locks", failed("TooManyLockFailure : Too many lock failure 200"), 100, fresh, func(o store.Outcome) bool { return o.Verdict == store.Again && o.Charge && o.MaxBatch == 50 }},
 		{"locks, alone", failed("TooManyLockFailure : Too many lock failure 200"), 1, tired, func(o store.Outcome) bool { return o.Verdict == store.Again && o.Charge }},
 		{"a fault of the server", failed("InternalServerError : no"), 100, tired, func(o store.Outcome) bool { return o.Verdict == store.Again && o.MaxBatch == 50 }},
+		{"a fault of the server, alone at last", failed("InternalServerError : no"), 1, record{Claimed: store.Claimed{Seq: 1, Attempts: way}}, func(o store.Outcome) bool { return o.Verdict == store.Again && o.Charge }},
 		{"a fault of the server, alone", failed("InternalServerError : no"), 1, tired, func(o store.Outcome) bool { return o.Verdict == store.Fail && o.Problem.Code == "INTERNALSERVERERROR" }},
 		{"aborted", salesforce.Job{State: salesforce.StateAborted}, 1, tired, func(o store.Outcome) bool { return o.Verdict == store.Again && o.Charge }},
 	} {

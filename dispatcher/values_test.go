@@ -71,7 +71,7 @@ func holder() []simulator.Object {
 }
 
 // parents are the Ids of the records that the values name.
-type parents struct{ account, contact, recordType string }
+type parents struct{ account, numbered, contact, recordType string }
 
 // carriedValues is everything that a record can hold.
 func carriedValues(p parents) []carried {
@@ -102,6 +102,9 @@ func carriedValues(p parents) []carried {
 		{name: "number in a picklist", field: "Years__c", want: "1999", sent: `1999`},
 		{name: "text in a boolean", field: "On__c", want: true, sent: `"TRUE"`},
 		{name: "text false in a boolean", field: "On__c", want: false, sent: `"false"`},
+		{name: "1 in a boolean", field: "On__c", want: true, sent: `1`},
+		{name: "text 0 in a boolean", field: "On__c", want: false, sent: `"0"`},
+		{name: "text 1 in a text", field: "Text__c", want: "1"},
 		{name: "email", field: "Mail__c", want: "o'hara+x@sub.example.com"},
 
 		{name: "null", field: "Text__c"},
@@ -150,6 +153,8 @@ func carriedValues(p parents) []carried {
 		{name: "lookup", field: "Single__c", want: p.account},
 		{name: "lookup, Id of 15 characters", field: "Single__c", want: p.account, sent: `"` + p.account[:15] + `"`},
 		{name: "parent by external id", field: "Single__c", want: p.account, member: "Single__r", sent: `{"Shop_Id__c":"P, \"1\""}`},
+		{name: "parent by a number in a text", field: "Single__c", want: p.numbered, member: "Single__r", sent: `{"Shop_Id__c":1187}`},
+		{name: "polymorphic parent by a number in a text", field: "Any__c", want: p.numbered, member: "Any__r", sent: `{"Shop_Id__c":1187,"attributes":{"type":"Account"}}`},
 		{name: "polymorphic lookup", field: "Any__c", want: p.contact},
 		{name: "polymorphic parent, Account", field: "Any__c", want: p.account, member: "Any__r", sent: `{"attributes":{"type":"Account"},"Shop_Id__c":"P, \"1\""}`},
 		{name: "polymorphic parent, Contact", field: "Any__c", want: p.contact, member: "Any__r", sent: `{"attributes":{"type":"Contact"},"Shop_Id__c":"P, \"1\""}`},
@@ -206,6 +211,7 @@ func (r *rig) orgWithParents() (p parents) {
 		object, fields string
 	}{
 		{&p.account, "Account", `{"Name":"A","Shop_Id__c":"P, \"1\""}`},
+		{&p.numbered, "Account", `{"Name":"N","Shop_Id__c":"1187"}`},
 		{&p.contact, "Contact", `{"LastName":"C","Shop_Id__c":"P, \"1\""}`},
 	} {
 		got, err := c.CreateOne(r.t.Context(), x.object, salesforce.Row{Fields: json.RawMessage(x.fields)}, salesforce.Headers{})
@@ -325,8 +331,10 @@ func TestValues_ArriveByTheRowResource(t *testing.T) {
 	r := newPatientRig(t, quick())
 	values := carriedValues(r.orgWithParents())
 	c := r.client()
-	if _, err := c.Describe(t.Context(), "Holder__c"); err != nil {
-		t.Fatal(err)
+	for _, object := range []string{"Holder__c", "Account"} {
+		if _, err := c.Describe(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for i, v := range values {
 		e, err := event.Decode([]byte(`{"key":"k","object":"Holder__c","operation":"create","fields":{` + v.line() + `}}`))

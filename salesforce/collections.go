@@ -69,7 +69,7 @@ func (c *Client) collection(ctx context.Context, k *call, object string, rows []
 	if len(rows) == 0 || len(rows) > MaxRows {
 		return nil, invalid(k.name, fmt.Sprintf("%d rows in a call that takes 1 to %d", len(rows), MaxRows))
 	}
-	shape.known = c.known(object)
+	shape.known, shape.parent = c.known(object), c.known
 	var b bytes.Buffer
 	b.WriteString(`{"allOrNone":false,"records":[`)
 	for i, row := range rows {

@@ -2,6 +2,7 @@ package salesforce
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,8 +23,9 @@ type Row struct {
 	External json.RawMessage
 	// Fields is a JSON object of field values as the org takes them; a nested object names a parent by its
 	// external id. Numbers keep their digits. Where the object was described, a number in a text field travels as a
-	// text, and the text true in a boolean field as a boolean: jobs take both, and REST would not. A member that names the record again (Id of an update, the external id field of an upsert) is
-	// left out, and so is "attributes". nil for deletes.
+	// text, in one of a parent that was described too, and the text true or 1 in a boolean field as a boolean: jobs take
+	// both, and REST would not. A member that names the record again (Id of an update, the external id field of an
+	// upsert) is left out, and so is "attributes". nil for deletes.
 	Fields json.RawMessage
 }
 
@@ -94,7 +96,7 @@ func (c *Client) one(ctx context.Context, name, method, path, object string, row
 	k := &call{name: name, kind: CallREST, method: method, path: path, write: true, header: h.values()}
 	if method != http.MethodDelete {
 		var b bytes.Buffer
-		if err := writeRecord(&b, row, recordShape{named: "Id", known: c.known(object)}); err != nil {
+		if err := writeRecord(&b, row, recordShape{named: "Id", known: c.known(object), parent: c.known}); err != nil {
 			return Result{}, invalid(name, err.Error())
 		}
 		k.body = b.Bytes()
@@ -136,39 +138,88 @@ func invalid(name, why string) *APIError {
 
 // recordShape is what a record carries beside its fields.
 type recordShape struct {
-	object string  // attributes.type; "" for the single-row resources
-	id     bool    // a member id
-	field  string  // of an upsert: the external id field
-	named  string  // the field that names the record and is left out of Fields
-	known  *Object // what was last said of the object; nil where nothing was
+	object string                      // attributes.type; "" for the single-row resources
+	id     bool                        // a member id
+	field  string                      // of an upsert: the external id field
+	named  string                      // the field that names the record and is left out of Fields
+	known  *Object                     // what was last said of the object; nil where nothing was
+	parent func(object string) *Object // the same of another object
 }
 
 // fit makes a value what the org's parser takes for the field, where a job would
 // take it as it is: a record can go either way, and must fare alike. A number or
-// a boolean in a text field becomes a text, true and false in a text a boolean. The
-// empty text clears a field as null does, of any type, and the org takes null
+// a boolean in a text field becomes a text, true and false in a text, and 1 and 0, a
+// boolean. The empty text clears a field as null does, of any type, and the org takes null
 // alone for a date or a number.
 func (s recordShape) fit(name string, v jsontext.Value) jsontext.Value {
 	switch kind := v.Kind(); {
 	case string(v) == `""`:
 		return jsontext.Value("null")
-	case s.known == nil, kind == 'n', kind == '{', kind == '[':
+	case s.known == nil, kind == 'n', kind == '[':
 		return v
-	case kind == '"' && !isBooleanText(v):
+	case kind == '{':
+		return s.fitParent(name, v)
+	case kind == '"' && truth(v) == "":
 		return v
 	}
 	f, ok := s.known.Field(name)
 	switch {
-	case ok && v[0] == '"' && f.Type == "boolean":
-		return bytes.ToLower(v[1 : len(v)-1])
+	case ok && f.Type == "boolean":
+		return jsontext.Value(cmp.Or(truth(v), string(v)))
 	case ok && v[0] != '"' && textTypes[f.Type]:
 		return jsontext.Value(`"` + string(v) + `"`)
 	}
 	return v
 }
 
-func isBooleanText(v jsontext.Value) bool {
-	return len(v) <= len(`"false"`) && (strings.EqualFold(string(v), `"true"`) || strings.EqualFold(string(v), `"false"`))
+// fitParent does the same with what names a parent.
+func (s recordShape) fitParent(relationship string, v jsontext.Value) jsontext.Value {
+	f, ok := s.known.Relationship(relationship)
+	if !ok || s.parent == nil {
+		return v
+	}
+	target, fits := "", true
+	err := EachMember([]byte(v), func(name []byte, value jsontext.Value) (err error) {
+		if string(name) == "attributes" {
+			target, err = typeOf(value)
+			return err
+		}
+		fits = fits && value.Kind() == '"'
+		return nil
+	})
+	if target == "" && len(f.ReferenceTo) == 1 {
+		target = f.ReferenceTo[0]
+	}
+	parent := s.parent(target)
+	if err != nil || fits || parent == nil {
+		return v
+	}
+	fitted := []byte{'{'}
+	err = EachMember([]byte(v), func(name []byte, value jsontext.Value) (err error) {
+		if len(fitted) > 1 {
+			fitted = append(fitted, ',')
+		}
+		if fitted, err = jsontext.AppendQuote(fitted, name); err != nil {
+			return err
+		}
+		fitted = append(append(fitted, ':'), recordShape{known: parent}.fit(string(name), value)...)
+		return nil
+	})
+	if err != nil {
+		return v
+	}
+	return append(fitted, '}')
+}
+
+// truth is the boolean that a job makes of a text or a number, "" if none.
+func truth(v jsontext.Value) string {
+	switch text := string(v); {
+	case text == "1", text == `"1"`, strings.EqualFold(text, `"true"`):
+		return "true"
+	case text == "0", text == `"0"`, strings.EqualFold(text, `"false"`):
+		return "false"
+	}
+	return ""
 }
 
 // textTypes are the types of fields whose values are texts.

@@ -530,6 +530,12 @@ func TestWriteRecord_FitsWhatIsKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	parent := func(object string) *Object {
+		if object == "Account" {
+			return known
+		}
+		return nil
+	}
 	for _, tt := range []struct {
 		name   string
 		known  *Object
@@ -542,10 +548,15 @@ func TestWriteRecord_FitsWhatIsKnown(t *testing.T) {
 			`{"Shop_Id__c":"1187","LASTNAME":"123456789012345678.50","Tier__c":"true","On__c":true,"Score__c":"5","AccountId":5,"Nope__c":5,"Title":null}`,
 		},
 		{"values that no job takes either", known, Row{External: []byte(`"a"`), Fields: []byte(`{"LastName":["x"],"On__c":"yes","Owner":{"x":1}}`)}, `{"Shop_Id__c":"a","LastName":["x"],"On__c":"yes","Owner":{"x":1}}`},
+		{
+			"parents", known,
+			Row{External: []byte(`"a"`), Fields: []byte(`{"account":{"Shop_Id__c":1187},"Owner":{"attributes":{"type":"User"},"Shop_Id__c":1},"Nope":{"Shop_Id__c":1}}`)},
+			`{"Shop_Id__c":"a","account":{"Shop_Id__c":"1187"},"Owner":{"attributes":{"type":"User"},"Shop_Id__c":1},"Nope":{"Shop_Id__c":1}}`,
+		},
 		{"not known", nil, Row{External: []byte(`1187`), Fields: []byte(`{"LastName":5,"On__c":"true","Title":""}`)}, `{"Shop_Id__c":1187,"LastName":5,"On__c":"true","Title":null}`},
 	} {
 		var b bytes.Buffer
-		if err := writeRecord(&b, tt.row, recordShape{field: "Shop_Id__c", named: "Shop_Id__c", known: tt.known}); err != nil || b.String() != tt.wanted {
+		if err := writeRecord(&b, tt.row, recordShape{field: "Shop_Id__c", named: "Shop_Id__c", known: tt.known, parent: parent}); err != nil || b.String() != tt.wanted {
 			t.Errorf("%s: %s, %v; want %s", tt.name, b.String(), err, tt.wanted)
 		}
 	}

@@ -179,7 +179,7 @@ var calls = []mutant{
 	},
 	{
 		guard: "no row is to blame for a job that is not made", does: "an answer that nobody knows fails its events",
-		edits: []edit{{"dispatcher/bulk.go", "if !j.ways.rest && salesforce.ClassOf(err) == salesforce.Split {", "if j.over && salesforce.ClassOf(err) == salesforce.Ambiguous {"}},
+		edits: []edit{{"dispatcher/bulk.go", "!j.ways.rest && !(known && ofRoute) {", "!j.ways.rest && known && ofRoute {"}},
 		test:  "dispatcher TestRefusal_OfAJobsCreation/SOMETHING_NEW",
 	},
 	{

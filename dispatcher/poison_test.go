@@ -809,7 +809,7 @@ func TestRefusal_OfAJobsCreation(t *testing.T) {
 		{answer{400, "SOME_NEW_LIMIT_EXCEEDED"}, "delivered delivered"},
 		{answer{400, "LIMIT_EXCEEDED"}, "delivered delivered"},
 	} {
-		t.Run(fmt.Sprint(tt.answer), func(t *testing.T) {
+		t.Run(fmt.Sprint(tt.answer.status, " ", tt.answer.code), func(t *testing.T) {
 			t.Parallel()
 			r := newPatientRig(t, quick())
 			var mu sync.Mutex

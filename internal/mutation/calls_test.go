@@ -180,7 +180,7 @@ var calls = []mutant{
 	{
 		guard: "no row is to blame for a job that is not made", does: "an answer that nobody knows fails its events",
 		edits: []edit{{"dispatcher/bulk.go", "!j.ways.rest && !(known && ofRoute) {", "!j.ways.rest && known && ofRoute {"}},
-		test:  "dispatcher TestRefusal_OfAJobsCreation/SOMETHING_NEW",
+		test:  "dispatcher TestRefusal_OfAJobsCreation/400_SOMETHING_NEW",
 	},
 	{
 		guard: "no Id is guessed", does: "one of several equal rows gives its Id",

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/outboxd/outboxd/internal/meant"
 )
 
 // scalar is a type of value that is written as one YAML scalar.
@@ -277,8 +279,8 @@ func bound(t reflect.Type, text string) float64 {
 
 func (d *decoder) unknown(name *yaml.Node, key string, known []string) {
 	hint := "known here: " + strings.Join(known, ", ")
-	if meant := nearest(name.Value, known); meant != "" {
-		hint = "did you mean " + meant + "?"
+	if near := meant.Name(name.Value, slices.Values(known)); near != "" {
+		hint = "did you mean " + near + "?"
 	}
 	d.fail(name, key, "unknown key", hint)
 }
@@ -299,38 +301,4 @@ func join(key, name string) string {
 		return name
 	}
 	return key + "." + name
-}
-
-// nearest is the known key that shares most pairs of letters with name, or "".
-func nearest(name string, known []string) string {
-	best, meant := 0.5, ""
-	for _, k := range known {
-		if s := likeness(strings.ToLower(name), k); s > best {
-			best, meant = s, k
-		}
-	}
-	return meant
-}
-
-// likeness is Dice's coefficient of the pairs of letters: 0 for none shared, 1 for all.
-func likeness(a, b string) float64 {
-	left := pairsOf(b)
-	count, shared := len(left), 0
-	for _, p := range pairsOf(a) {
-		count++
-		if i := slices.Index(left, p); i >= 0 {
-			left = slices.Delete(left, i, i+1)
-			shared++
-		}
-	}
-	return 2 * float64(shared) / float64(max(count, 1))
-}
-
-func pairsOf(text string) []string {
-	text = "^" + strings.NewReplacer("-", "_", " ", "_").Replace(text[:min(len(text), 40)]) + "$"
-	pairs := make([]string, 0, len(text))
-	for i := range len(text) - 1 {
-		pairs = append(pairs, text[i:i+2])
-	}
-	return pairs
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/outboxd/outboxd/internal/meant"
 )
 
 // headNames are the members that the head keeps, memberNames all that an event has.
@@ -273,10 +275,10 @@ func (d *decoder) meta(v int) map[string]string {
 // unknown reports a member that does not exist, with the one that was probably meant.
 func (d *decoder) unknown(parent string, name []byte, known []string) {
 	detail := "unknown member"
-	if meant := nearest(string(name), known); meant != "" {
-		detail += "; did you mean " + meant + "?"
+	if near := meant.Name(string(name), slices.Values(known)); near != "" {
+		detail += "; did you mean " + near + "?"
 		if parent == "" {
-			d.meant = append(d.meant, meant)
+			d.meant = append(d.meant, near)
 		}
 	}
 	d.p.add(join(parent, name), detail)
@@ -340,46 +342,4 @@ func syntaxProblem(data []byte) (path, detail string) {
 		names = append(names, join("", []byte(name)))
 	}
 	return strings.Join(names, "."), "not JSON: " + syntax.Err.Error()
-}
-
-// nearest is the known name that is at most a slip or two away from name, or "".
-func nearest(name string, known []string) string {
-	const longest = 40
-	if len(name) > longest {
-		return ""
-	}
-	plain := strings.NewReplacer("-", "_", " ", "_")
-	name = strings.ToLower(plain.Replace(name))
-	best, meant := 3, ""
-	for _, k := range known {
-		d := slips(name, k)
-		if strings.ReplaceAll(name, "_", "") == strings.ReplaceAll(k, "_", "") {
-			d = 0
-		}
-		if d < best && d*2 <= len(k) {
-			best, meant = d, k
-		}
-	}
-	return meant
-}
-
-// slips is the number of letters to add, drop or change between a and b.
-func slips(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -3,11 +3,14 @@ package event
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/outboxd/outboxd/internal/meant"
 )
 
 // Validate checks every rule of an event, also of one that Decode has not made,
@@ -77,8 +80,8 @@ func (e *Event) validateObject(p *problems) {
 	default:
 		detail := "must be create, update, upsert, delete or hard_delete"
 		ops := []string{string(Create), string(Update), string(Upsert), string(Delete), string(HardDelete)}
-		if meant := nearest(string(e.Operation), ops); meant != "" {
-			detail += "; did you mean " + meant + "?"
+		if near := meant.Name(string(e.Operation), slices.Values(ops)); near != "" {
+			detail += "; did you mean " + near + "?"
 		}
 		p.add("operation", detail)
 	}

@@ -1,6 +1,9 @@
 package schema
 
-import "github.com/outboxd/outboxd/salesforce"
+import (
+	"github.com/outboxd/outboxd/internal/meant"
+	"github.com/outboxd/outboxd/salesforce"
+)
 
 // parent checks a member that names a relationship: an object with a field that
 // names the parent record.
@@ -45,8 +48,8 @@ func (w *walk) parentKey(at place, lookup *salesforce.Field, target, key string)
 	switch f, ok := object.Field(key); {
 	case !ok && hasNamespaced(object, key):
 	case !ok:
-		w.find(at, UnknownField, "no such field on the parent "+object.Name+", or it is hidden from the user"+meaning(nearest(key, keys(object))))
+		w.find(at, UnknownField, "no such field on the parent "+object.Name+", or it is hidden from the user"+meaning(meant.Name(key, keys(object))))
 	case !isKey(f):
-		w.find(at, NoExternalID, f.Name+" is no external id field of the parent "+object.Name+meaning(nearest(key, keys(object))))
+		w.find(at, NoExternalID, f.Name+" is no external id field of the parent "+object.Name+meaning(meant.Name(key, keys(object))))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/outboxd/outboxd/event"
+	"github.com/outboxd/outboxd/internal/meant"
 	"github.com/outboxd/outboxd/salesforce"
 )
 
@@ -90,7 +91,7 @@ func (c Checker) Check(e *event.Event) []Finding {
 // NoObject is the finding of an event whose object the org does not know. known
 // are the names of those that it does, nil if they are not at hand.
 func NoObject(name string, known []string) Finding {
-	return Finding{"object", UnknownObject, "the org has no object of this name, or hides it from the user" + meaning(nearest(name, slices.Values(known)))}
+	return Finding{"object", UnknownObject, "the org has no object of this name, or hides it from the user" + meaning(meant.Name(name, slices.Values(known)))}
 }
 
 // walk is one check under way.
@@ -143,7 +144,7 @@ func (w *walk) externalID() {
 	case !ok:
 		w.unknown(place{"external_id.", "field"}, x.Field, keys(w.Object))
 	case !isKey(f):
-		w.find(place{"external_id.", "field"}, NoExternalID, f.Name+" is no external id field"+meaning(nearest(x.Field, keys(w.Object))))
+		w.find(place{"external_id.", "field"}, NoExternalID, f.Name+" is no external id field"+meaning(meant.Name(x.Field, keys(w.Object))))
 	default:
 		w.value(place{"external_id.", "value"}, f, x.Value)
 	}
@@ -186,7 +187,7 @@ func (w *walk) unknown(at place, name string, others seq) {
 		return
 	}
 	detail := "no such field on " + w.Object.Name + ", or it is hidden from the user"
-	w.find(at, UnknownField, detail+meaning(nearest(name, others)))
+	w.find(at, UnknownField, detail+meaning(meant.Name(name, others)))
 }
 
 // hasNamespaced reports whether a field, or its relationship, has the name behind a namespace.
@@ -230,7 +231,7 @@ func (w *walk) member(m member) {
 		w.value(at, f, m.value)
 	case isObject && !isReference(m.value):
 		if !hasNamespaced(w.Object, m.name) {
-			w.find(at, UnknownParent, "no such parent relationship on "+w.Object.Name+meaning(nearest(m.name, relationships(w.Object))))
+			w.find(at, UnknownParent, "no such parent relationship on "+w.Object.Name+meaning(meant.Name(m.name, relationships(w.Object))))
 		}
 	default:
 		w.unknown(at, m.name, names(w.Object))

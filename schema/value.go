@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/outboxd/outboxd/event"
+	"github.com/outboxd/outboxd/internal/meant"
 	"github.com/outboxd/outboxd/salesforce"
 )
 
@@ -141,8 +142,8 @@ func offered(f *salesforce.Field, text string) string {
 	for i, v := range f.PicklistValues {
 		values[i] = v.Value
 	}
-	if meant := nearest(text, slices.Values(values)); meant != "" {
-		return meaning(meant)
+	if near := meant.Name(text, slices.Values(values)); near != "" {
+		return meaning(near)
 	}
 	if len(values) > short {
 		return fmt.Sprintf(", which has %d", len(values))

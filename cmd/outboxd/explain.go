@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/outboxd/outboxd/api"
 	"github.com/outboxd/outboxd/dispatcher"
 	"github.com/outboxd/outboxd/internal/doctor"
+	"github.com/outboxd/outboxd/internal/meant"
 	"github.com/outboxd/outboxd/schema"
 )
 
@@ -139,40 +139,12 @@ func otherCode(name string) string {
 	return ""
 }
 
-// nearestCodes are at most three codes that share the most of their pairs of letters with name.
+// nearestCodes are at most three codes that may have been meant.
 func nearestCodes(name string) []string {
-	const alike, most = 0.6, 3
-	name = strings.ToUpper(strings.NewReplacer("-", "_", " ", "_").Replace(name))
-	score := map[string]float64{}
-	var near []string
+	const most = 3
+	var known []string
 	for _, c := range dispatcher.Codes() {
-		if s := likeness(name, c.Name); s >= alike {
-			score[c.Name] = s
-			near = append(near, c.Name)
-		}
+		known = append(known, c.Name)
 	}
-	slices.SortStableFunc(near, func(a, b string) int { return cmp.Compare(score[b], score[a]) })
-	return near[:min(len(near), most)]
-}
-
-// likeness is Dice's coefficient of the pairs of letters: 0 for none shared, 1 for all.
-func likeness(a, b string) float64 {
-	left := letterPairs(b)
-	count, shared := len(left), 0
-	for _, p := range letterPairs(a) {
-		count++
-		if i := slices.Index(left, p); i >= 0 {
-			left = slices.Delete(left, i, i+1)
-			shared++
-		}
-	}
-	return 2 * float64(shared) / float64(max(count, 1))
-}
-
-func letterPairs(text string) []string {
-	var pairs []string
-	for i := range len(text) - 1 {
-		pairs = append(pairs, text[i:i+2])
-	}
-	return pairs
+	return meant.Names(name, slices.Values(known), most)
 }

@@ -4,7 +4,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outboxd/outboxd/dispatcher"
-	"github.com/outboxd/outboxd/store"
 )
 
 // collector shows the dispatcher's counters to Prometheus.
@@ -44,10 +43,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for kind, n := range now.Calls {
 		send(descCalls, n, string(kind))
 	}
-	for _, k := range []store.Kind{store.KindREST, store.KindBulk, store.KindQuery} {
-		if n, ok := now.CallsPerThousand(k); ok {
-			out <- prometheus.MustNewConstMetric(descCost, prometheus.GaugeValue, n, string(k))
-		}
+	for k, n := range now.CallsPerThousand() {
+		out <- prometheus.MustNewConstMetric(descCost, prometheus.GaugeValue, n, string(k))
 	}
 	send(descUnmatched, now.Unmatched)
 }

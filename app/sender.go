@@ -78,11 +78,8 @@ func (s sender) Budget() *api.Budget {
 		batches := allowance(b.Batches)
 		shown.BulkBatches = &batches
 	}
-	counters := s.Metrics()
-	for _, k := range []store.Kind{store.KindREST, store.KindBulk, store.KindQuery} {
-		if n, ok := counters.CallsPerThousand(k); ok {
-			shown.CallsPer1000[string(k)] = tenths(n)
-		}
+	for k, n := range s.Metrics().CallsPerThousand() {
+		shown.CallsPer1000[string(k)] = tenths(n)
 	}
 	return shown
 }

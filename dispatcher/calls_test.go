@@ -69,11 +69,6 @@ func TestCalls_PerThousandRecords(t *testing.T) {
 	}
 }
 
-// matchContact is an update of whoever has an address.
-func matchContact(i int) string {
-	return matching("update", fmt.Sprintf("m-%04d", i), fmt.Sprintf(`{"all":{"Email":"person.%04d@example.com"}}`, i))
-}
-
 // others has somebody else in the org make calls.
 func (r *rig) others(n int64) {
 	r.t.Helper()

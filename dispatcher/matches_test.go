@@ -47,6 +47,26 @@ func (r *rig) queries(f func()) int {
 	return r.sim.Calls().Calls["query"] - before
 }
 
+// matchContact is an update of the person of a number, by the address.
+func matchContact(i int) string {
+	return matching("update", fmt.Sprintf("m-%d", i), fmt.Sprintf(`{"all":{"Email":"person.%04d@example.com"}}`, i))
+}
+
+// unanswered has the org leave some requests without an answer.
+func (r *rig) unanswered(which func(*http.Request) bool) {
+	r.t.Helper()
+	org := r.sim.Handler()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if which(req) {
+			<-req.Context().Done() // the client has given up
+			return
+		}
+		org.ServeHTTP(w, req)
+	}))
+	r.t.Cleanup(s.Close)
+	r.url = s.URL
+}
+
 func matching(operation, key, match string) string {
 	fields := fmt.Sprintf(`,"fields":{"LastName":"New",%q:%q}`, marker, key)
 	if strings.Contains(operation, "delete") {
@@ -340,9 +360,7 @@ func TestMatch_TooComplicatedIsAskedInParts(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		fmt.Fprint(w, `[{"message":"no","errorCode":"QUERY_TOO_COMPLICATED"}]`)
 	})
-	r.put(many(n, func(i int) string {
-		return matching("update", fmt.Sprintf("m-%d", i), fmt.Sprintf(`{"all":{"Email":"person.%04d@example.com"}}`, i))
-	})...)
+	r.put(many(n, matchContact)...)
 	used := r.queries(func() {
 		r.start()
 		r.delivers(n)
@@ -361,19 +379,8 @@ func TestMatch_TooLongIsAskedInParts(t *testing.T) {
 	r := newRig(t, quick())
 	r.people(n, person)
 	slow := func(req *http.Request) bool { return strings.Count(req.URL.Query().Get("q"), "@") > n/2 }
-	org := r.sim.Handler()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if slow(req) {
-			<-req.Context().Done() // the client has given up
-			return
-		}
-		org.ServeHTTP(w, req)
-	}))
-	t.Cleanup(s.Close)
-	r.url = s.URL
-	r.put(many(n, func(i int) string {
-		return matching("update", fmt.Sprintf("m-%d", i), fmt.Sprintf(`{"all":{"Email":"person.%04d@example.com"}}`, i))
-	})...)
+	r.unanswered(slow)
+	r.put(many(n, matchContact)...)
 	r.start()
 	r.delivers(n)
 	if x := r.get("m-1"); x.Attempts != 1 {
@@ -392,19 +399,8 @@ func TestMatch_ThatIsNeverAnsweredStopsNobody(t *testing.T) {
 	const n = 20
 	r := newRig(t, quick())
 	r.people(n, person)
-	org := r.sim.Handler()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if strings.Contains(req.URL.Query().Get("q"), "person.0000@") {
-			<-req.Context().Done() // the client has given up
-			return
-		}
-		org.ServeHTTP(w, req)
-	}))
-	t.Cleanup(s.Close)
-	r.url = s.URL
-	r.put(many(n, func(i int) string {
-		return matching("update", fmt.Sprintf("m-%d", i), fmt.Sprintf(`{"all":{"Email":"person.%04d@example.com"}}`, i))
-	})...)
+	r.unanswered(func(req *http.Request) bool { return strings.Contains(req.URL.Query().Get("q"), "person.0000@") })
+	r.put(many(n, matchContact)...)
 	r.start()
 	r.until("the others", func() bool { return r.counts().Of(store.Delivered) == n-1 })
 	r.until("it is told and charged", func() bool { x := r.get("m-0"); return x.Attempts > 0 && x.LastError != nil })
@@ -416,9 +412,7 @@ func TestMatch_AnOrgThatIsAwayChargesNobody(t *testing.T) {
 	r := newRig(t, quick())
 	r.people(n, person)
 	r.faults(simulator.Fault{Match: simulator.Match{Kind: "query", Nth: []int{1, 2, 3}}, Do: "status", Status: 503, Code: "SERVER_UNAVAILABLE", Message: "busy"})
-	r.put(many(n, func(i int) string {
-		return matching("update", fmt.Sprintf("m-%d", i), fmt.Sprintf(`{"all":{"Email":"person.%04d@example.com"}}`, i))
-	})...)
+	r.put(many(n, matchContact)...)
 	used := r.queries(func() {
 		r.start()
 		r.delivers(n)

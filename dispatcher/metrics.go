@@ -18,20 +18,21 @@ type Counters struct {
 	Calls map[salesforce.CallKind]int64
 }
 
-// CallsPerThousand is what a way has cost so far: calls for 1,000 records whose
+// CallsPerThousand is what each way has cost so far: calls for 1,000 records whose
 // attempt by it was their last, or the last before they went another way. Queries
-// that look for keys count as those that look for matches. False before the first record.
-func (c Counters) CallsPerThousand(k store.Kind) (float64, bool) {
-	var records int64
+// that look for keys count as those that look for matches.
+func (c Counters) CallsPerThousand() map[store.Kind]float64 {
+	records := make(map[store.Kind]int64)
 	for r, n := range c.Records {
-		if r.Kind == k && r.Verdict != verdictNames[store.Again] {
-			records += n
+		if r.Verdict != verdictNames[store.Again] {
+			records[r.Kind] += n
 		}
 	}
-	if records == 0 {
-		return 0, false
+	cost := make(map[store.Kind]float64, len(records))
+	for k, n := range records {
+		cost[k] = float64(c.Calls[salesforce.CallKind(k)]) * 1000 / float64(n)
 	}
-	return float64(c.Calls[salesforce.CallKind(k)]) * 1000 / float64(records), true
+	return cost
 }
 
 // AttemptCount names a counter of attempts: Event is "claimed", "resumed" or "released".

@@ -2,7 +2,6 @@ package dispatcher_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -119,24 +118,7 @@ func (w travel) among(r *rig, good []string, poison string) store.Record {
 // contacts creates records to write to.
 func (r *rig) contacts(n int) (ids []string) {
 	r.t.Helper()
-	c := r.client()
-	for from := 0; from < n; from += salesforce.MaxRows {
-		rows := make([]salesforce.Row, min(n-from, salesforce.MaxRows))
-		for i := range rows {
-			rows[i].Fields = json.RawMessage(fmt.Sprintf(`{"LastName":"seed %d"}`, from+i))
-		}
-		results, err := c.Create(r.t.Context(), "Contact", rows, salesforce.Headers{})
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		for _, x := range results {
-			if !x.Success {
-				r.t.Fatalf("%+v", x)
-			}
-			ids = append(ids, string(x.ID))
-		}
-	}
-	return ids
+	return r.people(n, func(i int) string { return fmt.Sprintf(`{"LastName":"seed %d"}`, i) })
 }
 
 func (w travel) config() dispatcher.Config {

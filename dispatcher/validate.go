@@ -103,8 +103,12 @@ func (d *Dispatcher) askAgain(objects []string) bool {
 	return true
 }
 
-// maxWanted is how many questions may wait.
-const maxWanted = 16
+const (
+	// maxWanted is how many questions may wait.
+	maxWanted = 16
+	// maxNames bounds what is remembered of objects: their names come from apps.
+	maxNames = 1000
+)
 
 // question is for what the org says of an object, not earlier than since.
 type question struct {
@@ -117,7 +121,6 @@ type question struct {
 // not longer than age ago will do. An object is asked for at most once in the time for which the answer is believed, so
 // that no event costs a call; within it the last question is returned.
 func (d *Dispatcher) want(object string, age time.Duration) *question {
-	const plenty = 1000
 	name, now := strings.ToLower(object), time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -130,7 +133,7 @@ func (d *Dispatcher) want(object string, age time.Duration) *question {
 	default:
 		return nil
 	}
-	if len(d.asked) >= plenty {
+	if len(d.asked) >= maxNames {
 		clear(d.asked)
 	}
 	d.asked[name] = q
@@ -173,7 +176,6 @@ func (d *Dispatcher) describeWithin(ctx context.Context, object string, age time
 // glance describes an object for a check alone, which can do without. What went
 // wrong is not tried again for a while: no event costs a call.
 func (d *Dispatcher) glance(ctx context.Context, object string, ask describing) (*salesforce.Object, error) {
-	const plenty = 1000
 	name := strings.ToLower(object)
 	d.mu.Lock()
 	last := d.glances[name]
@@ -187,7 +189,7 @@ func (d *Dispatcher) glance(ctx context.Context, object string, ask describing) 
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.glances) >= plenty {
+	if len(d.glances) >= maxNames {
 		clear(d.glances)
 	}
 	d.glances[name] = glance{err, time.Now()}
@@ -380,11 +382,10 @@ func (d *Dispatcher) renew(object string) {
 }
 
 func (d *Dispatcher) worthRenewing(name string, o *salesforce.Object) bool {
-	const plenty = 1000
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.renewals) >= plenty {
+	if len(d.renewals) >= maxNames {
 		clear(d.renewals)
 	}
 	x := d.renewals[name]
